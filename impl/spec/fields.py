@@ -1,0 +1,31 @@
+"""Which of the four hashes a field belongs to, and the checks that every dataclass shares."""
+
+from dataclasses import field
+
+
+def rule(default):
+    """A field that says *how*: it enters the recipe hash."""
+    return field(default=default, metadata={"hash": "recipe"})
+
+
+def size(default):
+    """A field that says *how much* (widths, batch in tokens, learning rates): it enters the config hash."""
+    return field(default=default, metadata={"hash": "config"})
+
+
+def local(default):
+    """A field that must not change any number (the device batch): it enters no hash."""
+    return field(default=default, metadata={"hash": None})
+
+
+def nearest_multiple(value: int, factor: int) -> int:
+    """The multiple of `factor` nearest to `value`, at least one."""
+    return max(1, round(value / factor)) * factor
+
+
+def require_positive(owner, *names: str) -> None:
+    """Raise ValueError for the first named field of `owner` that is not above zero."""
+    for name in names:
+        value = getattr(owner, name)
+        if not value > 0:
+            raise ValueError(f"{name}={value} must be above 0; try 1")

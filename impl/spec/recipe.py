@@ -1,0 +1,123 @@
+"""A recipe is the whole frozen description; its hashes say what may be compared with what."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+from impl.spec.data import Data
+from impl.spec.fields import rule
+from impl.spec.model import Model
+from impl.spec.optimizer import Optimizer
+from impl.spec.schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dtypes:
+    """Storage and working dtypes; "compute" stands for the policy, so that policy float32 is float32 throughout."""
+
+    masters: str = rule("float32")
+    embeddings: str = rule("compute")  # wte, value embeddings and their AdamW moments
+    rope: str = rule("compute")
+    residual: str = rule("compute")
+    logits: str = rule("float32")
+
+    def under(self, policy: str) -> "Dtypes":
+        """The same with every "compute" replaced by `policy`."""
+        named = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Dtypes(**{name: policy if dtype == "compute" else dtype for name, dtype in named.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Model, optimizer, schedule, data and dtypes. Raises ValueError where the batch does not divide."""
+
+    name: str
+    model: Model = field(default_factory=Model)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    schedule: Schedule = field(default_factory=Schedule)
+    data: Data = field(default_factory=Data)
+    dtypes: Dtypes = field(default_factory=Dtypes)
+
+    def __post_init__(self):
+        self.accumulation()
+
+    def accumulation(self) -> int:
+        """Forward passes per optimizer step."""
+        return self.data.accumulation(self.model.sequence_len)
+
+    def hash(self, which: str) -> str:
+        """SHA-256 over the fields of one kind: "recipe" (the rules) or "config" (the sizes)."""
+        chosen = _chosen(self, which)
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
+
+
+def _chosen(node: Any, which: str) -> dict:
+    """The fields of `node`, nested, whose metadata names this hash."""
+    chosen = {}
+    for f in fields(node):
+        value = getattr(node, f.name)
+        if f.metadata.get("hash") == which:
+            chosen[f.name] = asdict(value) if is_dataclass(value) else value
+        elif is_dataclass(value) and "hash" not in f.metadata:
+            chosen[f.name] = _chosen(value, which)
+    return chosen
+
+
+def override(recipe: Recipe, settings: dict[str, str]) -> Recipe:
+    """`recipe` with fields replaced by name: `depth`, `total_batch` or, where it stands twice, `matrices.lr`.
+
+    Values are JSON, or plain text for strings. Raises ValueError naming the unknown or ambiguous key.
+    """
+    for key, text in settings.items():
+        recipe = replace(recipe, **_replaced(recipe, key, text))
+    return recipe
+
+
+def _replaced(recipe: Recipe, key: str, text: str) -> dict[str, Any]:
+    paths = [path for path in _paths(recipe) if ".".join(path).endswith(f".{key}")]
+    if len(paths) != 1:
+        known = sorted({path[-1] for path in _paths(recipe)})
+        found = f"ambiguous: {', '.join('.'.join(path) for path in paths)}" if paths else f"unknown; known: {known}"
+        raise ValueError(f"--set {key}={text}: {key} is {found}")
+    (path,) = paths
+    return {path[0]: _rebuilt(getattr(recipe, path[0]), path[1:], key, text)}
+
+
+def _paths(node: Any, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The path of every leaf field below `node`."""
+    found = []
+    for f in fields(node):
+        value = getattr(node, f.name)
+        path = (*prefix, f.name)
+        if is_dataclass(value):
+            found += _paths(value, path)
+        elif prefix:
+            found.append(path)
+    return found
+
+
+def _rebuilt(node: Any, path: tuple[str, ...], key: str, text: str) -> Any:
+    if len(path) > 1:
+        return replace(node, **{path[0]: _rebuilt(getattr(node, path[0]), path[1:], key, text)})
+    return replace(node, **{path[0]: _parsed(getattr(node, path[0]), key, text)})
+
+
+def _parsed(current: Any, key: str, text: str) -> Any:
+    """`text` as the type that `current` has."""
+    if isinstance(current, str):
+        return text
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(current, tuple) and isinstance(value, list):
+        value = tuple(tuple(row) if isinstance(row, list) else row for row in value)
+    if type(value) is not type(current):
+        raise ValueError(f"--set {key}={text}: {key} takes a {type(current).__name__}; now it is {current}")
+    return value
+
+
+RECIPES = {"autoresearch": Recipe(name="autoresearch")}
