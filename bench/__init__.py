@@ -1,0 +1,1 @@
+"""Whether it agrees, and how fast it runs."""

@@ -1,0 +1,1 @@
+"""Tests of the tests: the oracle, the mutants, the layout, the reports."""
