@@ -4,7 +4,7 @@ import numpy as np
 
 from impl.oracle import adamw, muon
 from impl.oracle.gpt import GPT, Params
-from impl.oracle.precision import Precision, precision
+from impl.oracle.precision import precision
 from impl.spec import Hyper, Muon, Recipe
 
 

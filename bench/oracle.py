@@ -1,0 +1,84 @@
+"""The oracle as a subject: policy "float64" is the truth, any other the emulation that sets the yardstick."""
+
+import numpy as np
+
+from bench.subject import Params, Trajectory, Unsupported
+from impl.oracle import muon, ops
+from impl.oracle.gpt import GPT
+from impl.oracle.precision import PRECISIONS, precision
+from impl.oracle.train import Trainer
+from impl.spec import Hyper, Orthogonalizer, Recipe
+
+
+class Oracle(Unsupported):
+    """impl.oracle behind the protocol; a mutant is this class with one thing wrong."""
+
+    name = "oracle"
+    policies = tuple(PRECISIONS)
+
+    def op(self, name: str, arrays: tuple, attrs: dict, policy: str) -> np.ndarray:
+        p = precision(policy)
+        arrays = tuple(p.kernel(p.array(x)) if x.dtype.kind == "f" else x for x in arrays)
+        return np.asarray(getattr(self, f"_{name}")(*arrays, p=p, **attrs))
+
+    def _matmul(self, a, b, p):
+        return p.matmul(a, b)
+
+    def _rms_norm(self, x, eps, p):
+        return ops.rms_norm(x, eps, p)
+
+    def _rope(self, x, base, p):
+        return ops.rope(x, *ops.rope_tables(x.shape[1], x.shape[3], base, p), p)
+
+    def _attention(self, q, k, v, window, p):
+        return ops.attention(q, k, v, window, p)
+
+    def _cross_entropy(self, x, weight, targets, softcap, p):
+        return ops.cross_entropy(p.matmul(x, weight.T), targets, softcap, p)
+
+    def _gpt(self, recipe: Recipe, params: Params, policy: str) -> GPT:
+        p = precision(policy)
+        return GPT(recipe.model, dict(params), p)
+
+    def activations(self, recipe, params, tokens, policy):
+        gpt = self._gpt(recipe, params, policy)
+        gpt.forward(tokens)
+        return gpt.activations
+
+    def logits(self, recipe, params, tokens, policy):
+        return self._gpt(recipe, params, policy).logits(tokens)
+
+    def loss_and_grads(self, recipe, params, tokens, targets, policy):
+        return self._gpt(recipe, params, policy).loss_and_grads(tokens, targets)
+
+    def nats(self, recipe, params, tokens, targets, policy):
+        return self._gpt(recipe, params, policy).nats(tokens, targets)
+
+    def orthogonalize(self, matrix, orthogonalizer: Orthogonalizer, policy):
+        return muon.orthogonalize(matrix, orthogonalizer, precision(policy))
+
+    def optimizer(self, recipe, params, policy):
+        return Session(self._trainer(recipe, params, policy))
+
+    def train(self, recipe, params, steps, progress, policy):
+        trainer = self._trainer(recipe, params, policy)
+        rows = [
+            trainer.step(micro_batches, recipe.schedule.at(i, done))
+            for i, (micro_batches, done) in enumerate(zip(steps, progress, strict=True))
+        ]
+        losses, norms = np.array(rows).T
+        return Trajectory(losses, norms, trainer.params)
+
+    def _trainer(self, recipe, params, policy) -> Trainer:
+        return Trainer(recipe, dict(params), policy)
+
+
+class Session:
+    """An optimizer of the oracle between steps."""
+
+    def __init__(self, trainer: Trainer):
+        self.trainer = trainer
+
+    def step(self, grads: Params, hyper: Hyper) -> Params:
+        self.trainer.update(dict(grads), hyper)
+        return dict(self.trainer.params)

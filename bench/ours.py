@@ -1,0 +1,100 @@
+"""impl/<framework> as a subject: one adapter for every backend, since the frameworks' modules mirror each other."""
+
+from importlib import import_module
+
+import numpy as np
+
+from bench.subject import BitsPerByte, Params, Trajectory, Unsupported
+from impl import data as corpus
+from impl.init import init
+from impl.spec import Hyper, Recipe
+
+
+class Ours(Unsupported):
+    """Our implementation on one backend."""
+
+    policies = ("float32", "bfloat16")
+
+    def __init__(self, backend, compiled: bool = True):
+        self.backend, self.compiled, self.name = backend, compiled, backend.name
+        modules = ("gpt", "loss", "muon", "train")
+        self.gpt, self.loss, self.muon, self._train = (
+            import_module(f"impl.{backend.framework}.{module}") for module in modules
+        )
+
+    def init(self, recipe, seed):
+        return init(recipe.model, seed)
+
+    def op(self, name, arrays, attrs, policy):
+        arrays = tuple(self.backend.array(x, policy if x.dtype.kind == "f" else None) for x in arrays)
+        return self.backend.numpy(getattr(self, f"_{name}")(*arrays, policy=policy, **attrs))
+
+    def _matmul(self, a, b, policy):
+        return a @ b
+
+    def _rms_norm(self, x, eps, policy):
+        return self.gpt.rms_norm(x, eps)
+
+    def _rope(self, x, base, policy):
+        tables = self.gpt.rope_tables(x.shape[1], x.shape[3], base, policy)
+        return self.gpt.rope(x, *(self.backend.array(table, policy) for table in tables))
+
+    def _attention(self, q, k, v, window, policy):
+        return self.gpt.attention(q, k, v, window)
+
+    def _cross_entropy(self, x, weight, targets, softcap, policy):
+        return self.loss.cross_entropy(x, weight, targets, softcap)
+
+    def activations(self, recipe, params, tokens, policy):
+        return self.trainer(recipe, params, policy).activations(tokens)
+
+    def logits(self, recipe, params, tokens, policy):
+        return self.backend.numpy(self.trainer(recipe, params, policy).logits(tokens))
+
+    def loss_and_grads(self, recipe, params, tokens, targets, policy):
+        loss, grads = self.trainer(recipe, params, policy).loss_and_grads(tokens, targets)
+        return float(self.backend.numpy(loss)), {name: self.backend.numpy(grad) for name, grad in grads.items()}
+
+    def nats(self, recipe, params, tokens, targets, policy):
+        return self.backend.numpy(self.trainer(recipe, params, policy).nats(tokens, targets))
+
+    def orthogonalize(self, matrix, orthogonalizer, policy):
+        stack = self.backend.array(matrix[None], "float32")
+        return self.backend.numpy(self.muon.orthogonalize(stack, orthogonalizer, policy))[0]
+
+    def optimizer(self, recipe, params, policy):
+        return Session(self.trainer(recipe, params, policy))
+
+    def train(self, recipe, params, steps, progress, policy):
+        trainer = self.trainer(recipe, params, policy)
+        rows = [
+            trainer.step(micro_batches, recipe.schedule.at(i, done))
+            for i, (micro_batches, done) in enumerate(zip(steps, progress, strict=True))
+        ]
+        losses, norms = np.array(rows).T
+        return Trajectory(losses, norms, trainer.parameters())
+
+    def batches(self, recipe, data, split):
+        return corpus.batches(data, split, recipe.data.device_batch, recipe.model.sequence_len, recipe.data)
+
+    def bits_per_byte(self, recipe, params, data, policy) -> BitsPerByte:
+        return evaluate(self.trainer(recipe, params, policy), data, recipe)
+
+    def trainer(self, recipe: Recipe, params: Params, policy: str):
+        return self._train.Trainer(self.backend, recipe, dict(params), policy, compiled=self.compiled)
+
+
+def evaluate(trainer, data, recipe: Recipe) -> BitsPerByte:
+    """The recipe's rule: every validation byte scored once, windows of `sequence_len`, `device_batch` at a time."""
+    raise NotImplementedError
+
+
+class Session:
+    """An optimizer of ours between steps."""
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    def step(self, grads: Params, hyper: Hyper) -> Params:
+        self.trainer.update(grads, hyper)
+        return self.trainer.parameters()
