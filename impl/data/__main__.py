@@ -1,0 +1,92 @@
+"""`python -m impl.data prepare`: make the data once and say what it is."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from impl.data import corpus
+from impl.data.batches import batches
+from impl.data.errors import DataError
+from impl.data.evaluation import windows
+from impl.data.prepare import Prepared, default_cache, prepare
+from impl.data.progress import shown
+from impl.spec import Data, Model
+
+MEASURED_TOKENS = 20_000_000  # the packing of one epoch is measured on at most so many
+
+EPILOG = """\
+examples:
+  python -m impl.data prepare                          the embedded corpus, 4 MB, nothing is downloaded
+  python -m impl.data prepare --vocab-size 2048        the same text, a smaller vocabulary
+  python -m impl.data prepare --data shards/           your own parquet shards with a `text` column
+
+A folder's files named val*.parquet are for validation; without any, the last file by name is. The folder is linked,
+not copied. Interrupt at any time: finished parts are kept, and running it again goes on. A prepared directory is found
+again by content, so a second run with the same text and vocabulary does nothing.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m impl.data", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser(
+        "prepare",
+        help="write shards, train the tokenizer, print the hashes",
+        description="Write shards, train the tokenizer, print counts and the hashes that make scores comparable.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    model = Model()
+    command.add_argument("--data", default=corpus.NAME, metavar="DIR", help=f"default: {corpus.NAME}")
+    command.add_argument("--vocab-size", type=int, default=model.vocab_size, metavar="N", help="default: %(default)s")
+    command.add_argument("--sequence-len", type=int, default=model.sequence_len, metavar="T",
+                         help="row length that the discarded fraction is measured at; default: %(default)s")
+    command.add_argument("--cache", type=Path, default=None, metavar="DIR",
+                         help="default: $NANOMARK_CACHE or ~/.cache/nanomark")
+    options = parser.parse_args(arguments)
+    data = Data()
+    try:
+        if options.sequence_len < 1:
+            raise DataError("--sequence-len", f"{options.sequence_len} is below 1", f"try {model.sequence_len}")
+        with shown() as progress:
+            prepared = prepare(options.data, options.vocab_size, data, options.cache or default_cache(), progress)
+        print(summary(prepared, options.sequence_len, data))
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename or options.data}: {error.strerror}; free space or choose another --cache",
+              file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished parts are kept, run the same command to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def summary(prepared: Prepared, sequence_len: int, data: Data) -> str:
+    """Counts and hashes of a prepared directory, and what packing one epoch into rows of `sequence_len` discards."""
+    rows = batches(prepared, "train", 1, sequence_len, data)
+    epoch = 1
+    while epoch == 1 and rows.packed.read < MEASURED_TOKENS:
+        _, _, epoch = next(rows)
+    packed = rows.packed
+    over = "one epoch" if epoch > 1 else f"the first {packed.read:,} tokens"
+    train, val = prepared.digest("train"), prepared.digest("val")
+    scored = int(np.count_nonzero(windows(prepared, sequence_len).targets >= 0))
+    return "\n".join([
+        f"directory   {prepared.root}",
+        f"train       {train.documents:,} documents, {train.text_bytes:,} bytes",
+        f"val         {val.documents:,} documents, {val.text_bytes:,} bytes, {scored:,} scored tokens",
+        f"tokenizer   {prepared.tokenizer.vocab_size:,} tokens, {val.text_bytes / scored:.3f} bytes per token of val",
+        f"packing     T={sequence_len}: {packed.discarded_fraction:.1%} of the tokens discarded over {over}",
+        f"data hash   {prepared.data_hash}",
+        f"eval hash   {prepared.eval_hash}",
+    ])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

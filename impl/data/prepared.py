@@ -1,0 +1,138 @@
+"""A prepared directory: shards of two splits, their tokenizer, and the hashes that say what may be compared.
+
+    train/*.parquet  val/*.parquet  tokenizer.json  meta.json
+
+Shards of a user's own folder are symbolic links. Test with `pytest bench/conformance/test_prepare.py`.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+from impl.data import atomic, shards
+from impl.data.digest import Digest
+from impl.data.errors import DataError
+from impl.data.tokenizer import Tokenizer
+
+FORMAT = 1
+EVALUATION_RULE = "every-byte-once-1"
+SPLITS = ("train", "val")
+META, TOKENIZER = "meta.json", "tokenizer.json"
+REMEDY = "run: python -m impl.data prepare"
+
+
+def sha256(*parts: object) -> str:
+    """Over the JSON of `parts`."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def stamps(paths: Iterable[Path]) -> list[list]:
+    """[name, bytes, modification time in ns] of each file: while they stand, its content is taken to stand."""
+    return [[path.name, (stat := path.stat()).st_size, stat.st_mtime_ns] for path in paths]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared directory, opened by `Prepared.open`."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Prepared":
+        """Check and open. Raises DataError naming the first file that is missing or altered.
+
+        Shards whose size and modification time are unchanged are believed; others are read and hashed.
+        """
+        prepared = cls(Path(path))
+        meta = prepared._meta
+        if prepared.tokenizer.hash != meta["tokenizer"]:
+            raise DataError(prepared.root / TOKENIZER, "not the tokenizer that meta.json names", REMEDY)
+        for split in SPLITS:
+            found = _found(prepared.paths(split))
+            if found != meta[split]["stamps"] and Digest.of(prepared.documents(split)) != prepared.digest(split):
+                changed = [f[0] for f, known in zip(found, meta[split]["stamps"], strict=True) if f != known]
+                raise DataError(prepared.root / split / changed[0], "its text was altered after preparing", REMEDY)
+        return prepared
+
+    @classmethod
+    def seal(cls, root: Path, source: str, digests: dict[str, Digest]) -> None:
+        """Write meta.json for a directory whose shards (of the texts `digests`) and tokenizer are complete."""
+        meta: dict = {"format": FORMAT, "source": source, "tokenizer": Tokenizer.load(root / TOKENIZER).hash}
+        for split in SPLITS:
+            paths = sorted((root / split).glob("*.parquet"))
+            meta[split] = {**asdict(digests[split]), "stamps": stamps(paths)}
+        with atomic.replacing(root / META) as temporary:
+            temporary.write_text(json.dumps({**meta, "sha256": sha256(meta)}, indent=1) + "\n")
+
+    @property
+    def source(self) -> str:
+        """"sotu-v1" or "folder"."""
+        return self._meta["source"]
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.load(self.root / TOKENIZER)
+
+    def paths(self, split: str) -> list[Path]:
+        """Shards of "train" or "val" in order."""
+        return [self.root / split / name for name, _, _ in self._meta[split]["stamps"]]
+
+    @property
+    def train_paths(self) -> list[Path]:
+        return self.paths("train")
+
+    @property
+    def val_paths(self) -> list[Path]:
+        return self.paths("val")
+
+    def documents(self, split: str) -> Iterator[str]:
+        """Every document of a split in order."""
+        return shards.documents(self.paths(split))
+
+    def digest(self, split: str) -> Digest:
+        """Documents, UTF-8 bytes and SHA-256 of a split's text."""
+        known = self._meta[split]
+        return Digest(known["documents"], known["text_bytes"], known["sha256"])
+
+    @property
+    def val_bytes(self) -> int:
+        """UTF-8 bytes that every evaluation scores."""
+        return self.digest("val").text_bytes
+
+    @property
+    def data_hash(self) -> str:
+        """SHA-256 of what is trained on: text and tokenizer."""
+        return sha256(self.digest("train").sha256, self._meta["tokenizer"])
+
+    @property
+    def eval_hash(self) -> str:
+        """SHA-256 of what is scored and how: validation text and rule, whatever the tokenizer."""
+        return sha256(self.digest("val").sha256, EVALUATION_RULE)
+
+    @cached_property
+    def _meta(self) -> dict:
+        path = self.root / META
+        try:
+            meta = json.loads(path.read_text())
+            stated = meta.pop("sha256")
+            format_found = meta["format"]
+        except OSError as error:
+            raise DataError(path, f"not a prepared directory: {error.strerror}", REMEDY) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(path, f"malformed ({error!r})", REMEDY) from None
+        if format_found != FORMAT:
+            raise DataError(path, f"format {format_found} is not {FORMAT}", REMEDY)
+        if sha256(meta) != stated:
+            raise DataError(path, "altered: it does not match its own hash", REMEDY)
+        return meta
+
+
+def _found(paths: list[Path]) -> list[list]:
+    for path in paths:
+        if not os.path.exists(path):
+            raise DataError(path, "the shard is missing", REMEDY)
+    return stamps(paths)

@@ -1,0 +1,97 @@
+"""Parquet shards with a `text` column, one document a row: written atomically, read by row group.
+
+Test with `pytest bench/conformance/test_shards.py`.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from impl.data import atomic
+from impl.data.errors import DataError
+
+COLUMN = "text"
+GROUP_DOCUMENTS = 1024  # the field's converters write as many
+REMEDY = "write it again or remove it from the folder"
+
+
+def write(path: Path, documents: Iterable[str], group_documents: int = GROUP_DOCUMENTS) -> None:
+    """One shard, `group_documents` a row group; `path` appears when it is complete."""
+    schema = pa.schema([(COLUMN, pa.string())])
+    remaining = iter(documents)
+    with atomic.replacing(path) as temporary, pq.ParquetWriter(temporary, schema) as writer:
+        while group := list(islice(remaining, group_documents)):
+            writer.write_table(pa.table({COLUMN: group}, schema=schema))
+
+
+def row_groups(path: Path) -> Iterator[list[str]]:
+    """Documents of each row group in turn, one group in memory.
+
+    Raises DataError for a file that is no parquet, truncated, empty, without texts or with a null among them.
+    """
+    with _opened(path) as shard:
+        for index in range(shard.num_row_groups):
+            try:
+                column = shard.read_row_group(index, columns=[COLUMN]).column(COLUMN)
+                documents = column.to_pylist()
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                raise DataError(path, f"row group {index} is unreadable ({error})", REMEDY) from None
+            if column.null_count:
+                row = documents.index(None)
+                raise DataError(path, f"row {row} of row group {index} has a null {COLUMN!r}", REMEDY)
+            if documents:
+                yield documents
+
+
+def documents(paths: Iterable[Path]) -> Iterator[str]:
+    """Every document of every shard in order."""
+    for path in paths:
+        for group in row_groups(path):
+            yield from group
+
+
+def count(paths: Iterable[Path]) -> int:
+    """Documents in the shards, by their footers. Raises DataError as `row_groups`."""
+    total = 0
+    for path in paths:
+        with _opened(path) as shard:
+            total += shard.metadata.num_rows
+    return total
+
+
+def find(folder: Path) -> dict[str, list[Path]]:
+    """The "train" and "val" shards of a folder, sorted by name.
+
+    Files named val*.parquet are for validation; where there is none, the last file is. Raises DataError where
+    either split is left without a shard.
+    """
+    if not folder.is_dir():
+        raise DataError(folder, "there is no such folder", "give a folder of parquet shards, or sotu-v1")
+    paths = sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+    val = [path for path in paths if path.name.startswith("val")] or paths[-1:]
+    train = [path for path in paths if path not in val]
+    if not train:
+        reason = f"no training shard among {len(paths)} *.parquet files (validation takes one)"
+        raise DataError(folder, reason, "add at least one shard for training and one for validation")
+    return {"train": train, "val": val}
+
+
+def _opened(path: Path) -> pq.ParquetFile:
+    try:
+        shard = pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise DataError(path, "there is no such shard", REMEDY) from None
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(path, f"not a whole parquet file ({error})", REMEDY) from None
+    names = shard.schema_arrow.names
+    if COLUMN not in names:
+        raise DataError(path, f"no {COLUMN!r} column among {names}", f"rename its text column to {COLUMN!r}")
+    kind = shard.schema_arrow.field(COLUMN).type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise DataError(path, f"its {COLUMN!r} column holds {kind}, not strings", REMEDY)
+    if not shard.metadata.num_rows:
+        raise DataError(path, "an empty shard: it holds no document", REMEDY)
+    return shard
