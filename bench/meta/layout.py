@@ -1,0 +1,183 @@
+"""The rules of the tree as functions of a root folder; each returns one line per breach, naming file, fault and remedy.
+
+Test with `pytest -m fast bench/meta/test_layout.py`.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PACKAGES = ("impl", "bench", "reports")
+MIRRORED = ("impl/torch", "impl/mlx")
+MAX_LINES = 300
+
+# importer -> (what it must not import, what of that it may)
+FORBIDDEN = {
+    "impl": (("bench", "reports"), ()),
+    "impl.spec": (("impl",), ("impl.spec",)),
+    "impl.flops": (("impl",), ("impl.flops", "impl.spec")),
+    "impl.oracle": (("impl.torch", "impl.mlx"), ()),
+    "impl.torch": (("impl.mlx",), ()),
+    "impl.mlx": (("impl.torch",), ()),
+    "reports": (("bench", "impl"), ("impl.spec", "impl.flops")),
+}
+FRAMEWORKS = {"torch": "impl/torch", "mlx": "impl/mlx"}
+UNPICKLERS = ("pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve")
+# Modules whose distribution has another name.
+DISTRIBUTIONS = {"cpuinfo": "py-cpuinfo2", "pynvml": "nvidia-ml-py", "tomli": "pytest"}
+
+
+def sources(root: Path) -> list[Path]:
+    """Every Python file of the tree, sorted."""
+    return sorted([*root.glob("*.py"), *(path for package in PACKAGES for path in (root / package).rglob("*.py"))])
+
+
+def imports(tree: ast.AST, path: Path) -> Iterator[tuple[int, str]]:
+    """(line, absolute dotted name) of all that the module at the relative `path` imports, at any depth."""
+    package = path.with_suffix("").parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join((*parents, *([node.module] if node.module else [])))
+            yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
+
+
+def wrong_imports(root: Path) -> list[str]:
+    """Imports against the direction impl <- bench -> reports, or across the two frameworks."""
+    faults = []
+    for path in sources(root):
+        relative = path.relative_to(root)
+        module = ".".join(relative.with_suffix("").parts).removesuffix(".__init__")
+        rules = [rule for importer, rule in FORBIDDEN.items() if _inside(module, importer)]
+        for line, name in imports(_parsed(path), relative):
+            if any(_inside(name, *banned) and not _inside(name, *allowed) for banned, allowed in rules):
+                faults.append(f"{relative}:{line} imports {name}; move what is shared to where both may import it")
+    return faults
+
+
+def eager_frameworks(root: Path) -> list[str]:
+    """Frameworks imported outside their own folder by merely importing a module: one alone must be enough to run."""
+    faults = []
+    for path in sources(root):
+        relative = path.relative_to(root)
+        module_level = ast.Module([node for node in _parsed(path).body if _is_import(node)], [])
+        for line, name in imports(module_level, relative):
+            home = FRAMEWORKS.get(name.split(".")[0])
+            if home and not relative.is_relative_to(home):
+                faults.append(f"{relative}:{line} imports {name} outside {home}; import it where it is used")
+    return faults
+
+
+def unmirrored(root: Path) -> list[str]:
+    """Files, or top-level functions and classes, that the two frameworks do not have in the same order."""
+    ours, theirs = (
+        {path.relative_to(root / folder).as_posix(): _definitions(path) for path in (root / folder).rglob("*.py")}
+        for folder in MIRRORED
+    )
+    faults = []
+    for file in sorted({*ours, *theirs}):
+        if file not in ours or file not in theirs:
+            have, lack = MIRRORED if file in ours else reversed(MIRRORED)
+            faults.append(f"{lack}/{file} is missing; {have} has it")
+        elif ours[file] != theirs[file]:
+            first = next((pair for pair in zip(ours[file], theirs[file], strict=False) if pair[0] != pair[1]), None)
+            seen = f"{first[0]} stands where the other has {first[1]}" if first else "one has definitions more"
+            faults.append(f"{file} of {' and '.join(MIRRORED)}: {seen}; use the same names in the same order")
+    return faults
+
+
+def long_modules(root: Path) -> list[str]:
+    """Modules of MAX_LINES lines or more."""
+    counts = {path.relative_to(root): len(path.read_text("utf-8").splitlines()) for path in sources(root)}
+    return [f"{p} has {n} lines; split it below {MAX_LINES}" for p, n in counts.items() if n >= MAX_LINES]
+
+
+def code_from_data(root: Path) -> list[str]:
+    """Whatever could run code out of a file: unpicklers, `torch.load`, `allow_pickle=True`, `eval(`, `exec(`."""
+    faults = []
+    for path in sources(root):
+        relative, tree = path.relative_to(root), _parsed(path)
+        used = [(line, name) for line, name in imports(tree, relative) if name.split(".")[0] in UNPICKLERS]
+        used += [(line, name) for line, name in imports(tree, relative) if name == "torch.load"]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
+                used.append((node.lineno, node.func.id))
+            elif isinstance(node, ast.Attribute) and ast.unparse(node) == "torch.load":
+                used.append((node.lineno, "torch.load"))
+            elif isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
+                used.append((node.value.lineno, "allow_pickle"))
+        faults += [f"{relative}:{line} uses {name}; read data with JSON, safetensors or NumPy" for line, name in used]
+    return faults
+
+
+def versions(root: Path) -> list[str]:
+    """A changelog whose newest entry is not the version of pyproject.toml."""
+    declared = _project(root)["version"]
+    newest = re.search(r"^## (\S+)", (root / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    if newest and newest[1] == declared:
+        return []
+    return [f"CHANGELOG.md opens with {newest and newest[1]}, pyproject.toml says {declared}; make them agree"]
+
+
+def undeclared(root: Path) -> list[str]:
+    """Third-party imports that neither the dependencies nor an extra of pyproject.toml brings."""
+    known = {*sys.stdlib_module_names, *PACKAGES, "conftest"}
+    names = _requirements(root)
+    faults = []
+    for path in sources(root):
+        relative = path.relative_to(root)
+        for line, name in imports(_parsed(path), relative):
+            top = name.split(".")[0]
+            if top not in known and _normal(DISTRIBUTIONS.get(top, top)) not in names:
+                faults.append(f"{relative}:{line} imports {top}, which pyproject.toml does not declare; add it there")
+    return faults
+
+
+def unpinned(root: Path) -> list[str]:
+    """Requirements of pyproject.toml without an exact version in the constraint files. tox is installed before them."""
+    files = [root / "constraints.txt", root / "constraints-common.txt"]
+    pins = {_normal(name) for file in files for name in re.findall(r"(?m)^([\w.-]+)==", file.read_text("utf-8"))}
+    missing = sorted(_requirements(root) - pins - {"tox"})
+    return [f"{name} is not pinned; add {name}==VERSION to constraints-common.txt" for name in missing]
+
+
+def _inside(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def _definitions(path: Path) -> list[str]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return [node.name for node in _parsed(path).body if isinstance(node, kinds)]
+
+
+def _project(root: Path) -> dict:
+    return tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def _requirements(root: Path) -> set[str]:
+    """Normalised names of all that pyproject.toml declares."""
+    project = _project(root)
+    extras = project.get("optional-dependencies", {}).values()
+    declared = [*project["dependencies"], *(line for extra in extras for line in extra)]
+    return {_normal(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in declared}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
