@@ -1,4 +1,5 @@
 """Text to token rows, NumPy in and NumPy out: corpus, shards, tokenizer, packing, evaluation windows.
 
-`python -m impl.data prepare` makes a directory once; `prepared.Prepared` opens it; test with `pytest bench/conformance`.
+`python -m impl.data prepare` makes a directory once; `prepared.Prepared` opens it.
+Test with `pytest bench/conformance`.
 """

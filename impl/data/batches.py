@@ -24,6 +24,11 @@ def encoded(prepared: Prepared, split: str, refill_documents: int) -> Iterator[l
                 yield prepared.tokenizer.encode(group[start : start + refill_documents])
 
 
+def count_tokens(prepared: Prepared, split: str) -> int:
+    """Tokens of one epoch, BOS included."""
+    return sum(len(document) for documents in encoded(prepared, split, 128) for document in documents)
+
+
 def refills(prepared: Prepared, split: str, refill_documents: int) -> Iterator[tuple[list, int]]:
     """(token arrays, epoch) without end; epochs count from 1."""
     kept, tokens = [], 0

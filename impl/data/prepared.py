@@ -7,7 +7,6 @@ Shards of a user's own folder are symbolic links. Test with `pytest bench/confor
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -45,17 +44,14 @@ class Prepared:
     def open(cls, path: Path | str) -> "Prepared":
         """Check and open. Raises DataError naming the first file that is missing or altered.
 
-        Shards whose size and modification time are unchanged are believed; others are read and hashed.
+        A shard is altered if its size is; one of another modification time makes its split be read and hashed.
         """
         prepared = cls(Path(path))
         meta = prepared._meta
         if prepared.tokenizer.hash != meta["tokenizer"]:
             raise DataError(prepared.root / TOKENIZER, "not the tokenizer that meta.json names", REMEDY)
         for split in SPLITS:
-            found = _found(prepared.paths(split))
-            if found != meta[split]["stamps"] and Digest.of(prepared.documents(split)) != prepared.digest(split):
-                changed = [f[0] for f, known in zip(found, meta[split]["stamps"], strict=True) if f != known]
-                raise DataError(prepared.root / split / changed[0], "its text was altered after preparing", REMEDY)
+            prepared._require_unaltered(split)
         return prepared
 
     @classmethod
@@ -130,9 +126,14 @@ class Prepared:
             raise DataError(path, "altered: it does not match its own hash", REMEDY)
         return meta
 
-
-def _found(paths: list[Path]) -> list[list]:
-    for path in paths:
-        if not os.path.exists(path):
-            raise DataError(path, "the shard is missing", REMEDY)
-    return stamps(paths)
+    def _require_unaltered(self, split: str) -> None:
+        known = self._meta[split]["stamps"]
+        paths = self.paths(split)
+        for path in paths:
+            if not path.exists():
+                raise DataError(path, "the shard is missing", REMEDY)
+        found = stamps(paths)
+        changed = [path for path, now, then in zip(paths, found, known, strict=True) if now != then]
+        resized = [path for path, now, then in zip(paths, found, known, strict=True) if now[1] != then[1]]
+        if resized or (changed and Digest.of(self.documents(split)) != self.digest(split)):
+            raise DataError((resized or changed)[0], "altered after preparing", REMEDY)

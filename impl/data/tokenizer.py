@@ -28,7 +28,7 @@ PATTERN = (
 SPECIALS = tuple(f"<|reserved_{i}|>" for i in range(4))  # the first is BOS
 BYTES = 256
 SMALLEST = BYTES + len(SPECIALS)
-REMEDY = "prepare the data again"
+REMEDY = "run: python -m impl.data prepare"
 
 
 class Tokenizer:

@@ -1,0 +1,1 @@
+"""How fast does it run? Interleaved measurements, raw samples kept."""
