@@ -36,6 +36,8 @@ CLEAN = {
     "impl/flops.py": "from impl.spec import Model\n",
     "impl/torch/gpt.py": "import torch\nfrom impl.spec import Model\n\nclass GPT: ...\ndef norm(x): ...\n",
     "impl/mlx/gpt.py": "import mlx.core as mx\nfrom impl import spec\n\nclass GPT: ...\ndef norm(x): mx.eval(x)\n",
+    "impl/torch/backend.py": "class TorchBackend: ...\ndef peak_resident_bytes(): ...\n",
+    "impl/mlx/backend.py": "def _mlx(): ...\nclass MlxBackend: ...\ndef _openblas(): ...\n",
     "bench/subject.py": "import cpuinfo\nimport numpy\nfrom . import check\nfrom impl.torch import gpt\n"
     "def load(model):\n    import torch\n    model.eval()\n    return numpy.load('x', allow_pickle=False), torch\n",
     "bench/check.py": "import reports.record\n",
@@ -63,6 +65,12 @@ MISTAKES = {
     "a file without its mirror, the other way": (layout.unmirrored, "impl/torch/muon.py", ""),
     "names in another order": (layout.unmirrored, "impl/mlx/gpt.py", "def norm(x): ...\nclass GPT: ...\n"),
     "a name more": (layout.unmirrored, "impl/mlx/gpt.py", "class GPT: ...\ndef norm(x): ...\ndef rope(x): ...\n"),
+    "a name less": (layout.unmirrored, "impl/torch/gpt.py", "class GPT: ...\n"),
+    "an exception that nobody needs": (
+        layout.unmirrored,
+        "impl/mlx/backend.py",
+        "class MlxBackend: ...\ndef _openblas(): ...\n",
+    ),
     "a long module": (layout.long_modules, "bench/check.py", "x = 1\n" * layout.MAX_LINES),
     "pickle": (layout.code_from_data, "impl/flops.py", "import pickle\n"),
     "part of pickle": (layout.code_from_data, "impl/flops.py", "from pickle import loads\n"),
