@@ -1,0 +1,87 @@
+"""What operating systems and drivers say about a machine, as strings in and facts out; what is not said is None.
+
+Test with `pytest -m fast -k hardware`.
+"""
+
+import json
+import re
+
+# ARM kernels print numbers for names: (implementer, part) as assigned by Arm.
+ARM_PARTS = {
+    ("0x41", "0xd08"): "Arm Cortex-A72",
+    ("0x41", "0xd0b"): "Arm Cortex-A76",
+    ("0x41", "0xd0c"): "Arm Neoverse-N1",
+    ("0x41", "0xd40"): "Arm Neoverse-V1",
+    ("0x41", "0xd49"): "Arm Neoverse-N2",
+    ("0x41", "0xd4f"): "Arm Neoverse-V2",
+}
+# Instruction sets that decide which matrix kernels run.
+FLAGS = (
+    "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "amx_tile", "amx_bf16",
+    "asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "svebf16", "sme",
+)
+
+
+def sysctl(text: str) -> dict[str, str]:
+    """`sysctl NAME...`: one `name: value` a line."""
+    lines = (line.partition(": ") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, colon, value in lines if colon}
+
+
+def displays(text: str) -> tuple[str | None, int | None]:
+    """(chip, GPU cores) of `system_profiler -json SPDisplaysDataType`; its display serials are not looked at."""
+    try:
+        cards = json.loads(text)["SPDisplaysDataType"]
+        apple = next(card for card in cards if str(card.get("sppci_model", "")).startswith("Apple "))
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return None, None
+    cores = re.search(r"\d+", str(apple.get("sppci_cores", "")))
+    return apple["sppci_model"], int(cores.group()) if cores else None
+
+
+def cpuinfo(text: str) -> tuple[str | None, tuple[str, ...], bool | None]:
+    """(brand, those of FLAGS that are there, virtualised) of /proc/cpuinfo, x86 or arm; arm does not tell the last."""
+    first: dict[str, str] = {}
+    for line in text.splitlines():
+        name, colon, value = line.partition(":")
+        if colon:
+            first.setdefault(name.strip(), value.strip())
+    brand = first.get("model name")
+    if "CPU part" in first:
+        part = first.get("CPU implementer", ""), first["CPU part"]
+        brand = ARM_PARTS.get(part, brand or f"Arm implementer {part[0]} part {part[1]}")
+    flags = first.get("flags", first.get("Features", "")).split()
+    virtual = "hypervisor" in flags if "flags" in first else None
+    return brand, tuple(flag for flag in FLAGS if flag in flags), virtual
+
+
+def battery(text: str) -> str | None:
+    """"ac" or "battery" of `pmset -g batt`."""
+    source = re.search(r"drawing from '(AC|Battery|UPS) Power'", text)
+    return {"AC": "ac", "Battery": "battery", "UPS": "battery"}[source.group(1)] if source else None
+
+
+def low_power(text: str) -> bool | None:
+    """Whether `pmset -g` shows low-power mode: `lowpowermode 1`, on newer systems `powermode 1`."""
+    mode = re.search(r"^\s*(?:lowpowermode|powermode)\s+(\d)", text, re.MULTILINE)
+    return mode.group(1) == "1" if mode else None
+
+
+def supplies(types_and_states: list[tuple[str, str]]) -> str | None:
+    """"ac" or "battery" of Linux's power supplies: their (type, online or status) under /sys/class/power_supply."""
+    found = {kind.strip(): state.strip() for kind, state in types_and_states}
+    if "1" in (found.get("Mains"), found.get("USB")):
+        return "ac"
+    if found.get("Battery"):
+        return "battery" if found["Battery"] == "Discharging" else "ac"
+    return None
+
+
+def visible_gpu(variable: str | None) -> int | str | None:
+    """The first of CUDA_VISIBLE_DEVICES: an index or a UUID; index 0 where it is unset, None where it hides all."""
+    if variable is None:
+        return 0
+    first = variable.split(",")[0].strip()
+    if re.fullmatch(r"\d+", first):
+        return int(first)
+    return first if first.startswith(("GPU-", "MIG-")) else None

@@ -1,0 +1,81 @@
+"""What follows from a record: computed when rendering, never stored, so that a corrected peak corrects history.
+
+Test with `pytest -m fast -k reports`.
+"""
+
+from dataclasses import replace
+from math import fsum, log
+
+from impl.spec import RECIPES, Recipe, override, preset
+from reports.chips import Chip, Peak, find
+from reports.record import Record
+
+
+def bits_per_byte(record: Record) -> float | None:
+    """The score: val_bpb = nats / (ln 2 x bytes), None for a failed run."""
+    return record.result and bits(record.result.nats, record.result.bytes)
+
+
+def initial_bits_per_byte(record: Record) -> float | None:
+    """The same at step 0."""
+    return record.result and bits(record.result.initial_nats, record.result.bytes)
+
+
+def unigram_bits_per_byte(record: Record) -> float | None:
+    """A unigram model's on the same bytes."""
+    return record.result and bits(record.result.unigram_nats, record.result.bytes)
+
+
+def tokens(record: Record) -> int:
+    """Trained tokens."""
+    return len(record.run.steps) * record.run.total_batch
+
+
+def training_s(record: Record) -> float:
+    """Seconds counted against the budget."""
+    return fsum(record.run.steps.step_s[record.run.excluded_steps :])
+
+
+def tokens_per_s(record: Record) -> float | None:
+    """Over every step, counted or not; None before the first."""
+    seconds = fsum(record.run.steps.step_s)
+    return tokens(record) / seconds if seconds else None
+
+
+def chip(record: Record) -> Chip | None:
+    """The chip's row; None where it is unknown, and on CPU backends, for which no peak is claimed."""
+    if record.software.backend.endswith("-cpu"):
+        return None
+    return find(record.hardware.chip, record.hardware.gpu_cores)
+
+
+def peak(record: Record, precision: str | None = None) -> Peak | None:
+    """The chip's peak at `precision`, by default the one that the run was observed at, else asked for."""
+    row = chip(record)
+    return row and row.peaks.get(precision or record.run.precision_observed or record.run.policy)
+
+
+def mfu(record: Record) -> float | None:
+    """Share of the named peak; None where peak or speed is unknown."""
+    best, speed = peak(record), tokens_per_s(record)
+    return speed * record.run.flop_per_token / best.flop_per_s if best and speed else None
+
+
+def memory_limited(record: Record) -> bool:
+    """Whether the training text was passed over more than once: the score then shows memory, not learning."""
+    return record.run.epochs > 1
+
+
+def recipe(record: Record) -> Recipe:
+    """The recipe as this checkout defines it. Raises ValueError for a name or setting it does not have."""
+    identity = record.identity
+    if identity.recipe not in RECIPES:
+        raise ValueError(f"recipe={identity.recipe!r} is unknown; try one of {sorted(RECIPES)}")
+    base = preset(identity.preset, identity.recipe) if identity.preset else RECIPES[identity.recipe]
+    chosen = override(base, identity.settings)
+    return replace(chosen, schedule=replace(chosen.schedule, budget_s=record.run.budget_s))
+
+
+def bits(nats: float, bytes_: int) -> float:
+    """nats over bytes, in bits per byte."""
+    return nats / (log(2) * bytes_)

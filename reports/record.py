@@ -1,0 +1,198 @@
+"""One run's measurements as one file: strict to read, canonical to write, named by its content.
+
+Test with `pytest -m fast -k reports`.
+"""
+
+import hashlib
+import json
+import math
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError, model_validator
+
+from reports.privacy import leaks, private_strings
+from reports.schema import (
+    SCHEMA_VERSION,
+    Conformance,
+    Consent,
+    Hardware,
+    Identity,
+    Result,
+    Run,
+    Section,
+    Software,
+    State,
+)
+
+SIZE_LIMIT = 2 * 2**20  # bytes
+REMEDIES = {
+    "extra_forbidden": f"schema {SCHEMA_VERSION} has no such field: remove it",
+    "missing": "add it, or null where unknown",
+    "finite_number": "what cannot be measured is null",
+}
+
+
+class ReportError(ValueError):
+    """A report that cannot be read or written; one line with the file, the field, the value and the remedy."""
+
+
+class Record(Section):
+    """A whole report. A run either has a result or a failure."""
+
+    schema_version: Literal["0.1"] = SCHEMA_VERSION
+    identity: Identity
+    hardware: Hardware
+    software: Software
+    state: State
+    run: Run
+    result: Result | None
+    conformance: Conformance | None
+    consent: Consent
+
+    @model_validator(mode="after")
+    def _result_or_failure(self):
+        if (self.result is None) != (self.run.failure is not None):
+            raise ValueError("result must be null where run.failure is given, and only there")
+        return self
+
+
+def column(values: Iterable[float], digits: int = 9) -> tuple[float | None, ...]:
+    """Numbers as a report's column: plain floats of `digits` significant digits (9 name a float32), else null."""
+    return tuple(float(f"{float(v):.{digits}g}") if math.isfinite(v) else None for v in values)
+
+
+def to_json(record: Record) -> str:
+    """The canonical text: keys sorted, objects indented, every array on one line, a newline at the end."""
+    return _written(record.model_dump(), "") + "\n"
+
+
+def content_hash(record: Record) -> str:
+    """SHA-256 of the canonical text."""
+    return hashlib.sha256(to_json(record).encode()).hexdigest()
+
+
+def chip_slug(chip: str) -> str:
+    """A folder name of a-z, 0-9 and hyphens. Raises ReportError where nothing of the name is left."""
+    slug = re.sub(r"[^a-z0-9]+", "-", chip.lower()).strip("-")
+    if not slug:
+        raise ReportError(f"hardware.chip={chip!r} gives no folder name; use the name that its driver reports")
+    return slug
+
+
+def file_name(record: Record) -> str:
+    """<date>-<backend>-<first 12 digits of the content hash>.json"""
+    return f"{record.identity.created_utc[:10]}-{record.software.backend}-{content_hash(record)[:12]}.json"
+
+
+def save(record: Record, folder: str | Path) -> Path:
+    """Write to <folder>/<chip slug>/<file name>, whole or not at all; saving twice changes nothing.
+
+    Raises ReportError for a record that holds this machine's private strings or exceeds SIZE_LIMIT.
+    """
+    named_by_choice = record.model_copy(update={"consent": Consent(licence=record.consent.licence)})
+    for field, secret in leaks(named_by_choice.model_dump(), private_strings()):
+        raise ReportError(f"{field} holds {secret!r}, which is private to this machine; remove it before saving")
+    content = to_json(record).encode()
+    if len(content) > SIZE_LIMIT:
+        raise ReportError(f"report of {len(content)} bytes exceeds {SIZE_LIMIT}; take a larger preset or less budget_s")
+    path = Path(folder) / chip_slug(record.hardware.chip) / file_name(record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def load(path: str | Path) -> Record:
+    """Read and validate one file. Raises ReportError, never anything else, whatever the file holds."""
+    path = Path(path)
+    text = _text(path)
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_short_int
+        )
+    except RecursionError:
+        raise _error(path, "is nested too deeply to be a report; rewrite it with reports.record.save") from None
+    except ValueError as error:
+        raise _error(path, f"is no JSON that a report may be: {error}; restore the original file") from None
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise _error(path, f"schema_version={_short(version)}, but this checkout reads {SCHEMA_VERSION!r}; update one")
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        raise _error(path, _first(error)) from None
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise _error(path, "is no regular file; give a report's path")
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > SIZE_LIMIT:
+                raise _error(path, f"has {size} bytes, more than {SIZE_LIMIT}; a report is smaller")
+            return file.read(SIZE_LIMIT + 1).decode()
+    except UnicodeDecodeError as error:
+        raise _error(path, f"is not UTF-8 at byte {error.start}; restore the original file") from None
+    except OSError as error:
+        raise _error(path, f"cannot be read: {error.strerror}; check its permissions") from None
+
+
+def _error(path: Path, reason: str) -> ReportError:
+    shown = str(path) if str(path).isprintable() else repr(str(path))
+    return ReportError(f"{shown}: {reason}")
+
+
+def _first(error: ValidationError) -> str:
+    """The first of pydantic's complaints, as one line of ours."""
+    first, *others = error.errors(include_url=False)
+    field = _short(".".join(map(str, first["loc"]))).strip("'") or "record"
+    message = first["msg"].removeprefix("Value error, ").splitlines()[0][:200]
+    shown = f"={_short(first['input'])}" if isinstance(first["input"], (str, int, float, type(None))) else ""
+    remedy = REMEDIES.get(first["type"], "write reports with reports.record.save")
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{field}{shown}: {message}; {remedy}{more}"
+
+
+def _short(value: Any) -> str:
+    """A hostile value made harmless: escaped, and cut to 60 characters."""
+    text = ascii(value[:60]) if isinstance(value, str) else ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
+        raise ValueError(f"key {_short(twice)} stands twice")
+    return document
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _short_int(digits: str) -> int:
+    if len(digits) > 40:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _written(value: Any, indent: str) -> str:
+    if isinstance(value, dict) and value:
+        inner = indent + " "
+        lines = (f"{inner}{json.dumps(key)}: {_written(value[key], inner)}" for key in sorted(value))
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

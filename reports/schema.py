@@ -1,0 +1,235 @@
+"""The sections of a report: what one run measured, strictly typed; unknown is null, and nothing derivable is stored.
+
+Test with `pytest -m fast -k reports`.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+SCHEMA_VERSION = "0.1"
+Backend = Literal["mlx-metal", "mlx-cuda", "mlx-cpu", "torch-mps", "torch-cuda", "torch-cpu"]
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+BACKENDS: tuple[str, ...] = get_args(Backend)
+
+# The bounds are far outside what any machine gives, and keep every sum below finite.
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=10**18)]
+Positive = Annotated[int, Field(ge=1, le=10**18)]
+Seconds = Annotated[float, Field(ge=0, le=1e8)]
+Nats = Annotated[float, Field(ge=0, le=1e15)]
+Size = Annotated[float, Field(ge=0, le=1e38)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """Unknown fields, NaN, infinities and values of another type are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, str_max_length=1000, protected_namespaces=()
+    )
+
+
+class Hashes(Section):
+    """What may be compared: the rules, the sizes, the training text with its tokenizer, the evaluated bytes."""
+
+    recipe: Sha256
+    config: Sha256
+    data: Sha256
+    eval: Sha256
+
+
+class Identity(Section):
+    """Which suite ran which recipe, and when; `settings` holds what `--set` overrode, by its name there."""
+
+    suite_version: str
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")] | None
+    dirty: bool | None
+    created_utc: str  # 2026-11-21T07:42:30Z
+    recipe: str
+    preset: str | None
+    settings: dict[str, str]
+    division: Literal["fixed", "tier", "open"]
+    hashes: Hashes
+
+    @field_validator("created_utc")
+    @classmethod
+    def _is_a_second(cls, value: str) -> str:
+        if len(value) != 20 or not value.isascii():
+            raise ValueError("must read like 2026-11-21T07:42:30Z")
+        datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
+        return value
+
+
+class Hardware(Section):
+    """The part that computed. `chip` is the name that its driver reports: the GPU's, or the CPU's on CPU backends."""
+
+    chip: Annotated[str, Field(min_length=1, max_length=100)]
+    model_id: str | None = None  # Mac15,9
+    architecture: str | None = None  # applegpu_g17s, sm_90, x86_64
+    gpu_cores: Positive | None = None
+    gpu_memory_bytes: Positive | None = None
+    cpu: str | None = None
+    cpu_cores: Positive | None = None  # those this process may run on
+    cpu_flags: tuple[str, ...] = ()
+    memory_bytes: Positive | None = None
+    driver: str | None = None
+    power_limit_w: Annotated[float, Field(gt=0, le=1e5)] | None = None
+    virtualised: bool | None = None
+
+
+class Software(Section):
+    """Versions, and the environment variables that can change a number."""
+
+    os: str
+    os_build: str | None = None
+    python: str
+    backend: Backend
+    frameworks: dict[str, str]  # {"torch": "2.13.0+cpu"}
+    blas: str | None = None
+    compiled: bool | None = None
+    environment: dict[str, str]
+
+
+class Probe(Section):
+    """One timing of a fixed matrix product: `flop` operations in `seconds`."""
+
+    when: Literal["before", "during", "after"]
+    flop: Positive
+    seconds: Annotated[float, Field(gt=0, le=1e8)]
+    precision: Precision
+
+
+class State(Section):
+    """What else the machine was doing."""
+
+    power_source: Literal["ac", "battery"] | None = None
+    low_power_mode: bool | None = None
+    load_average: tuple[Size, Size, Size] | None = None
+    thermal: str | None = None
+    swap_bytes: Count | None = None
+    probes: tuple[Probe, ...] = ()
+
+
+class Warmup(Section):
+    """Untimed steps on dummy data, undone before the run."""
+
+    steps: Count
+    seconds: Seconds
+
+
+class Steps(Section):
+    """One entry an optimizer step. `progress` is the schedule's, before the step; `loss` is null where not finite."""
+
+    step_s: tuple[Annotated[float, Field(gt=0, le=1e8)], ...]
+    loss: tuple[Size | None, ...]
+    lr: tuple[Annotated[float, Field(ge=0, le=1e3)], ...]  # the multiplier of every group's rate
+    grad_norm: tuple[Size | None, ...]
+    progress: tuple[Fraction, ...]
+
+    @model_validator(mode="after")
+    def _equal_lengths(self):
+        lengths = {name: len(getattr(self, name)) for name in type(self).model_fields}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns differ in length: {', '.join(f'{k} {v}' for k, v in lengths.items())}")
+        return self
+
+    def __len__(self) -> int:
+        return len(self.step_s)
+
+
+class Eval(Section):
+    """The whole validation text scored after `step` steps, outside the budget."""
+
+    step: Count
+    nats: Nats
+    bytes: Positive
+    tokens: Positive
+    seconds: Seconds
+
+
+class Failure(Section):
+    """Why a run stopped early; `step` counts from 0."""
+
+    kind: Literal["loss-not-finite", "loss-too-high", "interrupted", "out-of-memory", "error"]
+    step: Count
+    message: str
+
+
+class Run(Section):
+    """What was trained, step by step."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**64)]
+    policy: Precision  # asked for
+    precision_observed: Precision | None
+    mode: Literal["fixed-budget", "fixed-tokens"]
+    budget_s: Annotated[float, Field(gt=0, le=1e6)]
+    device_batch: Positive  # rows in one forward pass
+    total_batch: Positive  # tokens in one optimizer step
+    sequence_len: Positive
+    depth: Annotated[int, Field(ge=1, le=10_000)]
+    parameters: Positive
+    flop_per_token: Positive
+    warmup: Warmup
+    compile_s: Seconds | None
+    excluded_steps: Count  # trained but not counted against the budget: 0 except in profiles that imitate others
+    steps: Steps
+    evals: tuple[Eval, ...]
+    epochs: Annotated[float, Field(ge=0, le=1e9)]  # passes over the training text begun (or the fraction read)
+    train_tokens: Positive | None  # in one pass
+    discarded: Fraction | None  # share of the tokens read that packing dropped
+    failure: Failure | None
+
+    @model_validator(mode="after")
+    def _null_losses_only_in_a_failure(self):
+        first = next((i for i, loss in enumerate(self.steps.loss) if loss is None), None)
+        if first is not None and (self.failure is None or self.failure.step > first):
+            raise ValueError(f"steps.loss is null at step {first}, before any failure")
+        return self
+
+
+class Result(Section):
+    """The score, as it was counted. `initial_nats` and `unigram_nats` are over the same bytes."""
+
+    nats: Nats
+    bytes: Positive
+    tokens: Positive
+    initial_nats: Nats  # at step 0
+    unigram_nats: Nats
+    eval_s: Seconds
+    total_s: Seconds  # from start to report
+    peak_memory_bytes: Positive | None
+    peak_memory_method: str | None
+    joules: Annotated[float, Field(gt=0, le=1e15)] | None
+    joules_method: str | None
+
+
+class Row(Section):
+    """One quantity's cases: the worst error in units of the yardstick, beside the limit k; null where not finite."""
+
+    quantity: str
+    precision: Precision
+    cases: Count
+    inconclusive: Count = 0
+    worst_ratio: Size | None
+    limit: Size
+    passed: bool
+
+
+class Conformance(Section):
+    """The correctness suite on the same versions."""
+
+    versions: dict[str, str]
+    passed: Count
+    failed: Count
+    skipped: Count
+    inconclusive: Count
+    rows: tuple[Row, ...]
+
+
+class Consent(Section):
+    """Filled in by whoever shares the report."""
+
+    contributor: str | None = None
+    licence: str | None = None
