@@ -111,9 +111,9 @@ def _truths(question: _Question) -> list[Arrays]:
 def _yardstick(question: _Question, policy: str) -> dict[str, Error]:
     answers = [question.ask(Oracle(), draw, policy) for draw in question.draws()]
     return {
-        part: Error.pooled([
-            Error.between(answer[part], truth[part]) for answer, truth in zip(answers, _truths(question), strict=True)
-        ])
+        part: Error.pooled(
+            [Error.between(answer[part], truth[part]) for answer, truth in zip(answers, _truths(question), strict=True)]
+        )
         for part in answers[0]
     }
 
@@ -182,12 +182,10 @@ def _class(question: _Question, answer: Arrays, policy: str) -> str:
 
     def distance(name: str) -> float:
         yardstick = _yardstick(question, name)
-        logs = [
-            abs(np.log((Error.between(answer[part], truth[part]).frobenius + 1e-12) / (yardstick[part].frobenius + 1e-12)))
-            for part in truth
-            if np.shape(answer[part]) == truth[part].shape
-        ]
-        return float(np.mean(logs)) if logs else np.inf
+        comparable = [part for part in truth if np.shape(answer[part]) == truth[part].shape]
+        errors = np.array([Error.between(answer[part], truth[part]).frobenius for part in comparable])
+        expected = np.array([yardstick[part].frobenius for part in comparable])
+        return float(np.mean(np.abs(np.log((errors + 1e-12) / (expected + 1e-12))))) if comparable else np.inf
 
     nearest = min((name for name in PRECISIONS if name != "float64"), key=distance)
     return nearest if distance(nearest) < 2 else f"no precision class (nearest {nearest}): a different computation"

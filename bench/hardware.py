@@ -25,8 +25,17 @@ from reports.schema import BACKENDS, Hardware
 
 GIB = 2**30
 ENVIRONMENT = (
-    "MLX_*", "PYTORCH_*", "TORCH_*", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUBLAS_*", "NVIDIA_TF32_OVERRIDE",
-    "OMP_*", "MKL_*", "OPENBLAS_*", "VECLIB_*",
+    "MLX_*",
+    "PYTORCH_*",
+    "TORCH_*",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "CUBLAS_*",
+    "NVIDIA_TF32_OVERRIDE",
+    "OMP_*",
+    "MKL_*",
+    "OPENBLAS_*",
+    "VECLIB_*",
 )
 SYSCTLS = ("hw.model", "hw.memsize", "hw.physicalcpu", "machdep.cpu.brand_string", "kern.hv_vmm_present")
 

@@ -1,11 +1,13 @@
 """impl/<framework> as a subject: one adapter for every backend, since the frameworks' modules mirror each other."""
 
+from collections.abc import Iterator
 from importlib import import_module
 
 import numpy as np
 
 from bench.subject import BitsPerByte, Params, Trajectory, Unsupported
-from impl import data as corpus
+from impl.data.batches import batches
+from impl.data.evaluation import Windows, windows
 from impl.init import init
 from impl.spec import Hyper, Recipe
 
@@ -17,8 +19,8 @@ class Ours(Unsupported):
 
     def __init__(self, backend, compiled: bool = True):
         self.backend, self.compiled, self.name = backend, compiled, backend.name
-        modules = ("gpt", "loss", "muon", "train")
-        self.gpt, self.loss, self.muon, self._train = (
+        modules = ("gpt", "loss", "muon", "train", "loader")
+        self.gpt, self.loss, self.muon, self._train, self._loader = (
             import_module(f"impl.{backend.framework}.{module}") for module in modules
         )
 
@@ -37,7 +39,7 @@ class Ours(Unsupported):
 
     def _rope(self, x, base, policy):
         tables = self.gpt.rope_tables(x.shape[1], x.shape[3], base, policy)
-        return self.gpt.rope(x, *(self.backend.array(table, policy) for table in tables))
+        return self.gpt.rope(x, *(self.backend.array(self.backend.numpy(table), policy) for table in tables))
 
     def _attention(self, q, k, v, window, policy):
         return self.gpt.attention(q, k, v, window)
@@ -75,18 +77,33 @@ class Ours(Unsupported):
         return Trajectory(losses, norms, trainer.parameters())
 
     def batches(self, recipe, data, split):
-        return corpus.batches(data, split, recipe.data.device_batch, recipe.model.sequence_len, recipe.data)
+        return batches(data, split, recipe.data.device_batch, recipe.model.sequence_len, recipe.data)
 
     def bits_per_byte(self, recipe, params, data, policy) -> BitsPerByte:
-        return evaluate(self.trainer(recipe, params, policy), data, recipe)
+        scored = windows(data, recipe.model.sequence_len)
+        return evaluate(self.trainer(recipe, params, policy), scored, recipe.data.device_batch)
+
+    def prefetch(self, batches: Iterator) -> Iterator:
+        """`batches` drawn ahead of need and on the device: (inputs, targets, epoch)."""
+        return self._loader.prefetch(batches, self.backend)
 
     def trainer(self, recipe: Recipe, params: Params, policy: str):
         return self._train.Trainer(self.backend, recipe, dict(params), policy, compiled=self.compiled)
 
 
-def evaluate(trainer, data, recipe: Recipe) -> BitsPerByte:
-    """The recipe's rule: every validation byte scored once, windows of `sequence_len`, `device_batch` at a time."""
-    raise NotImplementedError
+def evaluate(trainer, scored: Windows, rows: int) -> BitsPerByte:
+    """The recipe's rule on windows that score every validation byte once, `rows` at a time.
+
+    The last group is filled up with rows that score nothing: one shape, hence one compilation. Sums are in float64.
+    """
+    nats = 0.0
+    for start in range(0, len(scored.inputs), rows):
+        inputs, targets = (x[start : start + rows] for x in (scored.inputs, scored.targets))
+        missing = rows - len(inputs)
+        inputs = np.pad(inputs, ((0, missing), (0, 0)))
+        targets = np.pad(targets, ((0, missing), (0, 0)), constant_values=-1)
+        nats += float(np.sum(trainer.backend.numpy(trainer.nats(inputs, targets)), dtype=np.float64))
+    return BitsPerByte(nats=nats, bytes=scored.total_bytes, tokens=int(np.sum(scored.targets >= 0)))
 
 
 class Session:

@@ -17,8 +17,24 @@ ARM_PARTS = {
 }
 # Instruction sets that decide which matrix kernels run.
 FLAGS = (
-    "avx2", "fma", "f16c", "avx512f", "avx512_bf16", "avx512_fp16", "avx512_vnni", "avx_vnni", "amx_tile", "amx_bf16",
-    "asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2", "svebf16", "sme",
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_fp16",
+    "avx512_vnni",
+    "avx_vnni",
+    "amx_tile",
+    "amx_bf16",
+    "asimd",
+    "asimdhp",
+    "bf16",
+    "i8mm",
+    "sve",
+    "sve2",
+    "svebf16",
+    "sme",
 )
 
 
@@ -56,7 +72,7 @@ def cpuinfo(text: str) -> tuple[str | None, tuple[str, ...], bool | None]:
 
 
 def battery(text: str) -> str | None:
-    """"ac" or "battery" of `pmset -g batt`."""
+    """ "ac" or "battery" of `pmset -g batt`."""
     source = re.search(r"drawing from '(AC|Battery|UPS) Power'", text)
     return {"AC": "ac", "Battery": "battery", "UPS": "battery"}[source.group(1)] if source else None
 
@@ -68,7 +84,7 @@ def low_power(text: str) -> bool | None:
 
 
 def supplies(types_and_states: list[tuple[str, str]]) -> str | None:
-    """"ac" or "battery" of Linux's power supplies: their (type, online or status) under /sys/class/power_supply."""
+    """ "ac" or "battery" of Linux's power supplies: their (type, online or status) under /sys/class/power_supply."""
     found = {kind.strip(): state.strip() for kind, state in types_and_states}
     if "1" in (found.get("Mains"), found.get("USB")):
         return "ac"

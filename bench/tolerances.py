@@ -17,4 +17,9 @@ _TABLE = {}
 
 def tolerance(quantity: str, policy: str) -> Tolerance:
     """The row of this quantity at this policy. Raises KeyError where a check forgot to measure one."""
-    return _TABLE.get((quantity, policy), Tolerance(4, 0, quantity in ("loss", "grads", "muon", "adamw", "logits", "nats", "orthogonalize", "cross_entropy")))
+    return _TABLE.get(
+        (quantity, policy),
+        Tolerance(
+            4, 0, quantity in ("loss", "grads", "muon", "adamw", "logits", "nats", "orthogonalize", "cross_entropy")
+        ),
+    )

@@ -10,7 +10,10 @@ def flop_per_token(model: Model) -> int:
 
     Source: the estimate in karpathy/autoresearch and nanochat, which reproduces their published MFU.
     """
-    matmul = sum(prod(shape) for name, shape in model.shapes().items() if name.endswith("weight") and "wte" not in name
-                 and not name.startswith("value_embeds"))
+    matmul = sum(
+        prod(shape)
+        for name, shape in model.shapes().items()
+        if name.endswith("weight") and "wte" not in name and not name.startswith("value_embeds")
+    )
     reach = sum(min(window, model.sequence_len) for window in model.windows())
     return 6 * matmul + 12 * model.heads * model.head_dim * reach

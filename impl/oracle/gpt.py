@@ -116,7 +116,7 @@ class GPT:
 
     def _block_backward(self, i: int, dout):
         """From the derivative by the block's output to that by its input (after the residual scalars)."""
-        model, p, w, h, saved = self.model, self.p, self.w, f"transformer.h.{i}", self.layers[i]
+        model, p, h, saved = self.model, self.p, f"transformer.h.{i}", self.layers[i]
         dhidden = self._linear_backward(f"{h}.mlp.c_proj.weight", ops.relu_squared(saved.hidden, p), dout)
         dhidden = ops.relu_squared_backward(dhidden, saved.hidden, p)
         dm = self._linear_backward(f"{h}.mlp.c_fc.weight", saved.m, dhidden)
@@ -131,8 +131,11 @@ class GPT:
         for name, d in zip("qkv", (dq, dk, dv), strict=True):
             dn = p.kernel(dn + self._linear_backward(f"{h}.attn.c_{name}.weight", saved.n, d.reshape(*d.shape[:2], -1)))
         if saved.gate is not None:
-            np.add.at(self.grads[f"value_embeds.{i}.weight"], self.tokens,
-                      p.kernel(dv * saved.gate).reshape(*dv.shape[:2], -1))
+            np.add.at(
+                self.grads[f"value_embeds.{i}.weight"],
+                self.tokens,
+                p.kernel(dv * saved.gate).reshape(*dv.shape[:2], -1),
+            )
             dgate = p.kernel(p.sum(dv * saved.ve, axis=-1))
             dgate = p.kernel(dgate * (saved.gate * (1 - saved.gate / model.gate_scale))[..., 0])
             channels = saved.n[..., : model.gate_channels]

@@ -9,7 +9,7 @@ from impl.spec import Hyper, Muon, Recipe
 
 
 class Trainer:
-    """The recipe trained at one precision. Parameters are rounded to their storage dtypes at once and after each step."""
+    """The recipe trained at one precision; parameters are on their storage dtypes' grid at once and after each step."""
 
     def __init__(self, recipe: Recipe, params: Params, policy: str):
         self.recipe, self.p = recipe, precision(policy)

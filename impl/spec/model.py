@@ -38,7 +38,8 @@ class Model:
             raise ValueError(f"width={self.width} is not a multiple of heads={self.heads}; try width={nearest}")
         if self.heads % self.kv_heads:
             nearest = max(k for k in range(1, self.kv_heads + 1) if self.heads % k == 0)
-            raise ValueError(f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}; try kv_heads={nearest}")
+            pair = f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}"
+            raise ValueError(f"{pair}; try kv_heads={nearest}")
         if self.head_dim % 2:
             raise ValueError(
                 f"width={self.width} over heads={self.heads} gives an odd head size {self.head_dim}, which RoPE "

@@ -73,7 +73,7 @@ class Muon:
     lr: float = size(0.04)
     beta2: float = rule(0.95)
     weight_decay: float = size(0.2)
-    orthogonalizer: Orthogonalizer = rule(POLAR_EXPRESS)
+    orthogonalizer: Orthogonalizer = rule(POLAR_EXPRESS)  # noqa: RUF009 - frozen, so sharing it is safe
     dtype: str = rule("float32")
     variance_floor: float = rule(1e-10)
 

@@ -28,7 +28,7 @@ class Schedule:
 
     def __post_init__(self):
         require_positive(self, "budget_s", "momentum_steps")
-        if not (0 <= self.warmup and 0 <= self.warmdown and self.warmup + self.warmdown <= 1):
+        if min(self.warmup, self.warmdown) < 0 or self.warmup + self.warmdown > 1:
             raise ValueError(
                 f"warmup={self.warmup} and warmdown={self.warmdown} must be fractions of one budget; "
                 f"try warmdown={max(0.0, 1 - max(0.0, self.warmup))}"
@@ -49,7 +49,7 @@ class Schedule:
         return (1.0 - done) * self.momentum_start + done * self.momentum_end
 
     def at(self, step: int, progress: float) -> Hyper:
-        """Everything a step needs. Weight decay falls linearly to zero. Raises ValueError for progress outside [0, 1]."""
+        """Everything a step needs; weight decay falls linearly. Raises ValueError for progress outside [0, 1]."""
         if not 0 <= progress <= 1:
             raise ValueError(f"progress={progress} lies outside [0, 1]; pass min(timed_s / budget_s, 1)")
         return Hyper(lr=self.lr(progress), momentum=self.momentum(step), weight_decay=1.0 - progress)

@@ -1,0 +1,40 @@
+"""Twenty steps of the shipped step (compiled, accumulating, evaluated once a step) against the float64 oracle.
+
+`pytest -m fast bench/conformance/test_train.py`
+"""
+
+import numpy as np
+import pytest
+
+from bench.check import agree
+from bench.strategies import params_of, recipe_of, tokens_of
+from impl.spec import Model
+
+pytestmark = [pytest.mark.fast, pytest.mark.smoke]
+
+STEPS = 20
+MODEL = Model(sequence_len=16, vocab_size=64, depth=2, width=32, heads=4, kv_heads=2, gate_channels=8)
+
+
+def ask_train(recipe, progress):
+    """The question "which losses, norms and parameters does a run leave", for `agree`."""
+
+    def ask(subject, inputs, policy):
+        params = {name: inputs[name] for name in recipe.model.shapes()}
+        per_step = recipe.accumulation()
+        batches = list(zip(inputs["tokens"], inputs["targets"], strict=True))
+        steps = [batches[i * per_step : (i + 1) * per_step] for i in range(STEPS)]
+        run = subject.train(recipe, params, steps, progress, policy)
+        return {"losses": run.losses, "grad_norms": run.grad_norms, **dict(run.params)}
+
+    return ask
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_twenty_steps_match_oracle(subject, policy, accumulation):
+    recipe = recipe_of(MODEL, accumulation)
+    draws = [tokens_of(MODEL, seed) for seed in range(STEPS * accumulation)]
+    tokens, targets = (np.stack(arrays) for arrays in zip(*draws, strict=True))
+    inputs = {**params_of(MODEL, 7), "tokens": tokens, "targets": targets}
+    progress = np.linspace(0, 0.95, STEPS).tolist()
+    agree(subject, "trajectory", policy, inputs, ask_train(recipe, progress), key=(recipe, tuple(progress)))

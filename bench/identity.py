@@ -1,0 +1,72 @@
+"""Which suite, software and machine state a record speaks of; nothing that names a person or a machine."""
+
+import platform
+import subprocess
+from datetime import datetime, timezone
+from pathlib import Path
+
+from bench import hardware
+from reports import schema
+
+ROOT = Path(__file__).parent.parent
+
+
+def of_run(order, job, prepared) -> schema.Identity:
+    """The identity of one job (see bench.training.score) on prepared data."""
+    commit, dirty = _commit()
+    hashes = schema.Hashes(
+        recipe=job.recipe.hash("recipe"),
+        config=job.recipe.hash("config"),
+        data=prepared.data_hash,
+        eval=prepared.eval_hash,
+    )
+    return schema.Identity(
+        suite_version=suite_version(),
+        commit=commit,
+        dirty=dirty,
+        created_utc=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        recipe=job.recipe.name,
+        preset=job.preset,
+        settings=order.settings,
+        division=job.division,
+        hashes=hashes,
+    )
+
+
+def suite_version() -> str:
+    """The version in pyproject.toml: the suite runs from a checkout, installed or not."""
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    return next(line.split('"')[1] for line in lines if line.startswith("version = "))
+
+
+def software(backend) -> schema.Software:
+    """Versions and environment of this process."""
+    os_name, os_build = hardware.operating_system()
+    return schema.Software(
+        os=os_name,
+        os_build=os_build,
+        python=platform.python_version(),
+        backend=backend.name,
+        frameworks=backend.versions(),
+        blas=backend.blas(),
+        compiled=backend.can_compile(),
+        environment=hardware.environment(),
+    )
+
+
+def state(probes) -> schema.State:
+    """Power, load and the probes' trace."""
+    return schema.State(**hardware.power_state(), load_average=hardware.load_average(), probes=tuple(probes))
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    """The checkout's commit and whether tracked files differ from it; None without git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return commit, bool(_git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.CalledProcessError):
+        return None, None
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,104 @@
+"""Train for a budget of timed seconds. Every trained step is timed; nothing else counts.
+
+`pytest -m slow --preset tiny --budget-s 10`
+"""
+
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from bench.subject import BitsPerByte
+from impl.spec import Recipe
+from reports.schema import Eval, Failure, Probe
+
+LOSS_LIMIT = 100.0  # upstream's: beyond it a run never comes back
+COLLECT_EVERY_STEPS = 5000  # Python's garbage collector stalls steps, so it runs only then
+PROBE_EVERY_S = 60.0
+
+
+@dataclass
+class Run:
+    """One list entry a step; `timed_s` is their sum so far."""
+
+    step_s: list[float] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    grad_norm: list[float] = field(default_factory=list)
+    progress: list[float] = field(default_factory=list)
+    evals: list[Eval] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
+    timed_s: float = 0.0
+    epoch: int = 1
+    failure: Failure | None = None
+
+
+def train(
+    trainer,
+    recipe: Recipe,
+    batches: Iterator,
+    *,
+    show: Callable[[Run], None],
+    evaluate: Callable[[], BitsPerByte],
+    eval_every: int | None,
+    probe: Callable[[], Probe],
+) -> Run:
+    """Step until the timed seconds reach the budget. `batches` yields (inputs, targets, epoch) on the device.
+
+    `evaluate` and `probe` run between steps, outside the budget. A loss that is not finite or above 100 ends the run
+    with a failure; its steps are kept.
+    """
+    run, budget_s, accumulation = Run(), recipe.schedule.budget_s, recipe.accumulation()
+    probe_at_s = PROBE_EVERY_S
+    with _without_garbage_collection() as collect:
+        while run.timed_s < budget_s and run.failure is None:
+            _step(run, trainer, recipe, batches, accumulation, budget_s)
+            show(run)
+            collect(len(run.step_s))
+            if run.timed_s >= probe_at_s and run.timed_s < budget_s:
+                run.probes.append(probe())
+                probe_at_s += PROBE_EVERY_S
+            if eval_every and len(run.step_s) % eval_every == 0 and run.failure is None:
+                run.evals.append(scored(len(run.step_s), evaluate))
+    return run
+
+
+def _step(run: Run, trainer, recipe: Recipe, batches: Iterator, accumulation: int, budget_s: float) -> None:
+    step, progress = len(run.step_s), min(run.timed_s / budget_s, 1.0)
+    hyper = recipe.schedule.at(step, progress)
+    start_ns = time.perf_counter_ns()
+    drawn = [next(batches) for _ in range(accumulation)]
+    loss, grad_norm = trainer.step([(inputs, targets) for inputs, targets, _ in drawn], hyper)
+    step_s = (time.perf_counter_ns() - start_ns) / 1e9
+    run.timed_s += step_s
+    run.epoch = drawn[-1][2]
+    row = {"step_s": step_s, "loss": loss, "lr": hyper.lr, "grad_norm": grad_norm, "progress": progress}
+    for column, value in row.items():
+        getattr(run, column).append(value)
+    if not math.isfinite(loss):
+        run.failure = Failure(kind="loss-not-finite", step=step, message=f"loss is {loss} at step {step}")
+    elif loss > LOSS_LIMIT:
+        run.failure = Failure(kind="loss-too-high", step=step, message=f"loss {loss:.4g} exceeds {LOSS_LIMIT:g}")
+
+
+def scored(step: int, evaluate: Callable[[], BitsPerByte]) -> Eval:
+    """The whole validation text after `step` steps."""
+    start_ns = time.perf_counter_ns()
+    score = evaluate()
+    elapsed_s = (time.perf_counter_ns() - start_ns) / 1e9
+    return Eval(step=step, nats=score.nats, bytes=score.bytes, tokens=score.tokens, seconds=elapsed_s)
+
+
+class _without_garbage_collection:
+    """Freeze what is alive, collect only when told; put everything back at the end."""
+
+    def __enter__(self):
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        return lambda step: gc.collect() if step % COLLECT_EVERY_STEPS == 0 else None
+
+    def __exit__(self, *_):
+        gc.enable()
+        gc.unfreeze()

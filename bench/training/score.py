@@ -1,0 +1,222 @@
+"""From options to a score: data, warm-up, timed training, evaluation, and the record of all of it.
+
+`pytest -m slow`
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from bench import hardware, identity
+from bench.measure import probe_gemm, warm_up
+from bench.ours import Ours, evaluate
+from bench.training.display import Display
+from bench.training.loop import Run, scored, train
+from impl import backend as backends
+from impl.data import progress as preparation
+from impl.data.batches import Batches, batches, count_tokens
+from impl.data.evaluation import unigram_bpb, windows
+from impl.data.prepare import prepare
+from impl.data.prepared import Prepared
+from impl.flops import flop_per_token
+from impl.spec import PRESETS, Recipe, override, preset
+from impl.spec.optimizer import count
+from reports import schema
+from reports.chips import find
+from reports.record import Record, column
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a user asked for; None means the default for this machine."""
+
+    backend: str
+    recipe: str = "autoresearch"
+    preset: str | None = None
+    settings: dict[str, str] = field(default_factory=dict)
+    precision: str | None = None
+    budget_s: float | None = None
+    eval_every: int | None = None
+    seed: int = 42
+    data: str = "sotu-v1"
+
+
+@dataclass(frozen=True)
+class Job:
+    """An order resolved against this machine."""
+
+    order: Order
+    backend: backends.Backend
+    machine: schema.Hardware
+    preset: str
+    why: str
+    recipe: Recipe
+    policy: str
+
+    @classmethod
+    def of(cls, order: Order) -> "Job":
+        """Raises BackendError or ValueError, in one line, for what cannot be had."""
+        backend = backends.load(order.backend)
+        machine = hardware.detect(backend.name)
+        name, why = (order.preset, "as asked") if order.preset else hardware.suggest_preset(machine, backend.name)
+        recipe = override(preset(name, order.recipe), order.settings)
+        if order.budget_s is not None:
+            recipe = replace(recipe, schedule=replace(recipe.schedule, budget_s=order.budget_s))
+        policy = order.precision or PRESETS[name].precision
+        policy = backend.default_policy() if policy == "auto" else policy
+        if policy not in Ours.policies:
+            raise ValueError(f"precision={policy!r} is unknown; try one of {Ours.policies}")
+        return cls(order, backend, machine, name, why, recipe, policy)
+
+    @property
+    def division(self) -> str:
+        if self.order.settings or not PRESETS[self.preset].ranked:
+            return "open"
+        return "fixed" if self.preset == "fixed" else "tier"
+
+    def peak_flop_per_s(self) -> tuple[float, str] | None:
+        """The published peak at the precision asked for, and its name; None where there is none."""
+        if self.backend.name.endswith("-cpu"):
+            return None
+        chip = find(self.machine.chip, self.machine.gpu_cores)
+        peak = chip.peaks.get(self.policy) if chip else None
+        return (peak.flop_per_s, peak.name) if peak else None
+
+
+def run(job: Job, console: Console) -> Record:
+    """Do the whole job. The record of a failed run has no result but every step until then."""
+    start_s = time.monotonic()
+    recipe, order = job.recipe, job.order
+    conformance = conform(job.backend.name, console)
+    with preparation.shown() as report:
+        prepared = prepare(order.data, recipe.model.vocab_size, recipe.data, progress=report)
+    subject = Ours(job.backend)
+    trainer = subject.trainer(recipe, subject.init(recipe, order.seed), job.policy)
+    scoring = windows(prepared, recipe.model.sequence_len)
+    console.print(f"warming up: {job.backend.name}, preset {job.preset} ({job.why}), {job.policy}")
+    warmup, compile_s = warm(trainer, recipe)
+    probes = [probe_gemm(job.backend, job.policy, "before")]
+
+    def score():
+        return evaluate(trainer, scoring, recipe.data.device_batch)
+
+    console.print(f"warm after {warmup.seconds:.1f} s ({compile_s:.1f} s of compiling); scoring the start")
+    initial = scored(0, score)
+    job.backend.reset_peak_memory()
+    source = batches(prepared, "train", recipe.data.device_batch, recipe.model.sequence_len, recipe.data)
+    tokens_per_byte = initial.tokens / initial.bytes
+    known_peak = job.peak_flop_per_s()
+    peak_flop_per_s = known_peak[0] if known_peak else max(p.flop / p.seconds for p in probes)
+    with Display(recipe, tokens_per_byte, peak_flop_per_s, console) as show, closing(subject.prefetch(source)) as ahead:
+        measured = train(
+            trainer,
+            recipe,
+            ahead,
+            show=show,
+            evaluate=score,
+            eval_every=order.eval_every,
+            probe=lambda: probe_gemm(job.backend, job.policy, "during"),
+        )
+    probes += [*measured.probes, probe_gemm(job.backend, job.policy, "after")]
+    final = None if measured.failure else scored(len(measured.step_s), score)
+    result = final and schema.Result(
+        nats=final.nats,
+        bytes=final.bytes,
+        tokens=final.tokens,
+        initial_nats=initial.nats,
+        unigram_nats=unigram_bpb(prepared) * float(np.log(2)) * final.bytes,
+        eval_s=final.seconds,
+        total_s=time.monotonic() - start_s,
+        peak_memory_bytes=job.backend.peak_memory_bytes(),
+        peak_memory_method=job.backend.memory_method,
+        joules=None,
+        joules_method=None,
+    )
+    return Record(
+        identity=identity.of_run(order, job, prepared),
+        hardware=job.machine,
+        software=identity.software(job.backend),
+        state=identity.state(probes),
+        run=_run_section(job, measured, warmup, compile_s, prepared, source),
+        result=result,
+        conformance=conformance,
+        consent=schema.Consent(),
+    )
+
+
+def warm(trainer, recipe: Recipe) -> tuple[schema.Warmup, float]:
+    """Steps on random tokens until they stop getting faster; afterwards the trainer is as it was."""
+    before = trainer.state()
+    rng = np.random.default_rng(0)
+    shape = (recipe.accumulation(), 2, recipe.data.device_batch, recipe.model.sequence_len)
+    dummy = [tuple(micro) for micro in rng.integers(0, recipe.model.vocab_size, shape)]
+    measured = warm_up(lambda: trainer.step(dummy, recipe.schedule.at(0, 0.0)))
+    trainer.load(before)
+    return measured
+
+
+def conform(backend: str, console: Console) -> schema.Conformance:
+    """The correctness suite on this backend, in a process of its own so that it leaves no memory behind."""
+    console.print(f"checking {backend} against the oracle first")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.json"
+        command = [sys.executable, "-m", "pytest", "-q", "-m", "conformance", "--backend", backend]
+        done = subprocess.run([*command, "--rows-to", str(rows)], capture_output=True, text=True)
+        if not rows.exists():
+            raise RuntimeError(f"the correctness suite did not run: {(done.stdout + done.stderr).strip()[-500:]}")
+        found = json.loads(rows.read_text())
+    console.print(f"{found['passed']} checks passed, {found['failed']} failed, {found['skipped']} skipped")
+    return schema.Conformance(
+        versions=backends.load(backend).versions(),
+        passed=found["passed"],
+        failed=found["failed"],
+        skipped=found["skipped"],
+        inconclusive=sum(row["inconclusive"] for row in found["rows"]),
+        rows=tuple(
+            schema.Row(
+                quantity=row["quantity"],
+                precision=row["precision"],
+                cases=row["cases"],
+                inconclusive=row["inconclusive"],
+                worst_ratio=row["worst_ratio"],
+                limit=row["limit"],
+                passed=not row["failed"],
+            )
+            for row in found["rows"]
+        ),
+    )
+
+
+def _run_section(job: Job, run: Run, warmup, compile_s: float, prepared: Prepared, source: Batches) -> schema.Run:
+    recipe, packed = job.recipe, source.packed
+    train_tokens = count_tokens(prepared, "train")
+    return schema.Run(
+        seed=job.order.seed,
+        policy=job.policy,
+        precision_observed=None,
+        mode="fixed-budget",
+        budget_s=recipe.schedule.budget_s,
+        device_batch=recipe.data.device_batch,
+        total_batch=recipe.data.total_batch,
+        sequence_len=recipe.model.sequence_len,
+        depth=recipe.model.depth,
+        parameters=count(recipe.model),
+        flop_per_token=flop_per_token(recipe.model),
+        warmup=warmup,
+        compile_s=compile_s,
+        excluded_steps=0,
+        steps=schema.Steps(**{name: column(getattr(run, name)) for name in schema.Steps.model_fields}),
+        evals=tuple(run.evals),
+        epochs=(packed.emitted + packed.discarded) / train_tokens,
+        train_tokens=train_tokens,
+        discarded=packed.discarded / packed.read,
+        failure=run.failure,
+    )

@@ -1,0 +1,73 @@
+"""The block at the end of a run: upstream's keys first, in its order and form, then what it does not print."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from reports import derived
+from reports.record import Record
+
+UNRANKED_AFTER_EPOCHS = 1.0
+
+
+def print_summary(record: Record, path: Path, total_s: float, console: Console) -> None:
+    """`key: value` lines after `---`; scripts that read upstream's block can read this one."""
+    rows = {**upstream_keys(record, total_s), **own_keys(record), "report": str(path)}
+    console.print("---", highlight=False)
+    for key, value in rows.items():
+        console.print(f"{key + ':':<18}{value}", highlight=False, soft_wrap=True, markup=False)
+
+
+def upstream_keys(record: Record, total_s: float) -> dict[str, str]:
+    """The keys of karpathy/autoresearch and its ports. Without a result there is no val_bpb, as upstream has none."""
+    run, result = record.run, record.result
+    speed = derived.tokens_per_s(record)
+    memory = result and result.peak_memory_bytes
+    keys = {"val_bpb": f"{derived.bits_per_byte(record):.6f}"} if result else {}
+    return keys | {
+        "training_seconds": f"{derived.training_s(record):.1f}",
+        "total_seconds": f"{total_s:.1f}",
+        "peak_vram_mb": f"{memory / 2**20:.1f}" if memory else "n/a",
+        "mfu_percent": f"{100 * speed * run.flop_per_token / peak_of(record)[0]:.2f}" if speed else "n/a",
+        "total_tokens_M": f"{derived.tokens(record) / 1e6:.1f}",
+        "num_steps": f"{len(run.steps)}",
+        "num_params_M": f"{run.parameters / 1e6:.1f}",
+        "depth": f"{run.depth}",
+        "backend": record.software.backend,
+        "chip": record.hardware.chip,
+    }
+
+
+def own_keys(record: Record) -> dict[str, str]:
+    """What makes the score above mean something."""
+    run, result = record.run, record.result
+    passes = f"{run.epochs:.2f}"
+    if run.epochs > UNRANKED_AFTER_EPOCHS:
+        passes += " (more than one pass over the text: memory-limited, ranked apart)"
+    keys = {
+        "preset": f"{record.identity.preset}, division {record.identity.division}",
+        "precision": run.policy,
+        "mfu_of": peak_of(record)[1],
+        "tokens_per_s": f"{derived.tokens_per_s(record) or 0:.0f}",
+        "warmup": f"{run.warmup.seconds:.1f} s, {run.warmup.steps} steps, compile {run.compile_s or 0:.1f} s",
+        "epochs": passes,
+    }
+    if result:
+        keys |= {
+            "scored": f"{result.nats:.1f} nats, {result.bytes} bytes, {result.tokens} tokens, {result.eval_s:.1f} s",
+            "at_step_0": f"{derived.initial_bits_per_byte(record):.6f} bpb",
+            "unigram": f"{derived.unigram_bits_per_byte(record):.6f} bpb",
+        }
+    checks = record.conformance
+    if checks:
+        keys["conformance"] = f"{checks.passed} passed, {checks.failed} failed, {checks.inconclusive} inconclusive"
+    return keys
+
+
+def peak_of(record: Record) -> tuple[float, str]:
+    """FLOP/s that MFU is a share of, and its name: the published peak, or else the best product measured here."""
+    published = derived.peak(record)
+    if published:
+        return published.flop_per_s, published.name
+    best = max(probe.flop / probe.seconds for probe in record.state.probes)
+    return best, f"the best GEMM measured here, {best / 1e9:.0f} GFLOP/s"

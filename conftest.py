@@ -1,0 +1,95 @@
+"""Options, fixtures, markers, session header and terminal summary of the suite."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from bench import check, summary
+from impl import backend as backends
+
+UNASKED = ("slow", "bench", "deep")  # never started unless -m names them
+
+# A first call compiles, so no deadline; the same examples everywhere, so that a failure on a chip replays on another.
+settings.register_profile(
+    "nanomark",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    max_examples=12,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("nanomark")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("nanomark")
+    group.addoption("--backend", action="append", default=[], metavar="NAME", help="run on this one; repeatable")
+    group.addoption("--recipe", default="autoresearch", metavar="NAME", help="what to compute (autoresearch)")
+    group.addoption("--preset", metavar="NAME", help="sizes: fixed, cpu, tiny, base, pro, max, ultra, h100 (by chip)")
+    group.addoption("--set", action="append", default=[], metavar="KEY=VALUE", help="override one field; repeatable")
+    group.addoption("--precision", metavar="NAME", help="float32 or bfloat16 (the preset's)")
+    group.addoption("--budget-s", type=float, metavar="SECONDS", help="timed training seconds (300)")
+    group.addoption("--eval-every", type=int, metavar="STEPS", help="evaluate in between, outside the budget")
+    group.addoption("--seed", type=int, default=42, metavar="N", help="of the initial parameters (42)")
+    group.addoption("--data", default="sotu-v1", metavar="NAME|DIR", help="embedded text or parquet folder (sotu-v1)")
+    group.addoption("--report", metavar="DIR", default="runs", help="folder for the report file (runs)")
+    group.addoption("--rows-to", metavar="FILE", help="write the conformance rows of this session as JSON")
+
+
+def pytest_configure(config):
+    if not config.option.markexpr:
+        config.option.markexpr = " and ".join(f"not {marker}" for marker in UNASKED)
+    try:
+        config.backends = _chosen(config.getoption("backend"))
+    except backends.BackendError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _chosen(asked: list[str]) -> list[str]:
+    """The backends asked for, each of which must be there; otherwise all that were found."""
+    if asked:
+        return [backends.resolve(name) for name in asked]
+    return [name for name, state in backends.discover().items() if isinstance(state, backends.Found)]
+
+
+def pytest_generate_tests(metafunc):
+    if "subject" in metafunc.fixturenames:
+        metafunc.parametrize("subject", metafunc.config.backends, indirect=True, scope="session")
+    if "policy" in metafunc.fixturenames:
+        metafunc.parametrize("policy", ["float32", "bfloat16"])
+
+
+def pytest_itemcollected(item):
+    if "subject" in getattr(item, "fixturenames", ()):
+        item.add_marker("conformance")
+
+
+def pytest_collection_finish(session):
+    needs = {"subject", "slow_backend"}
+    if not session.config.backends and any(needs & set(item.fixturenames) for item in session.items):
+        raise pytest.UsageError("no backend is here; " + "; ".join(summary.missing_backends()))
+
+
+@pytest.fixture(scope="session")
+def subject(request):
+    """Our implementation on each backend in turn."""
+    from bench.subject import load
+
+    return load(request.param)
+
+
+@pytest.fixture(scope="session")
+def slow_backend(request):
+    """The one backend that trains: the first one asked for, or the best found."""
+    return request.config.backends[0]
+
+
+def pytest_report_header(config):
+    return summary.header(config.backends)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    summary.print_rows(check.ROWS, terminalreporter)
+    if config.getoption("rows_to"):
+        counts = {outcome: len(terminalreporter.stats.get(outcome, ())) for outcome in ("passed", "failed", "skipped")}
+        summary.write_rows(check.ROWS, counts, config.getoption("rows_to"))
