@@ -46,10 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
         files += found
     verdicts = [check(file) for file in files]
     if options.json:
-        print(json.dumps([{**asdict(v), "verdict": v.verdict} for v in verdicts], indent=1))
+        print(json.dumps([{**asdict(v), "verdict": v.name} for v in verdicts], indent=1))
     else:
         _show(verdicts, Console(highlight=False))
-    return int(any(v.verdict == REJECTED for v in verdicts))
+    return int(any(v.name == REJECTED for v in verdicts))
 
 
 def _reports(path: Path) -> list[Path]:
@@ -63,15 +63,15 @@ def _show(verdicts: list[Verdict], console: Console) -> None:
     """Strings from a report are printed as they are, never as markup."""
     for verdict in verdicts:
         console.print(
-            Text.assemble((f"{verdict.verdict:<9}", STYLES[verdict.verdict]), f" {ascii(verdict.file)[1:-1]}"),
+            Text.assemble((f"{verdict.name:<9}", STYLES[verdict.name]), f" {ascii(verdict.file)[1:-1]}"),
             soft_wrap=True,
         )
         for finding in verdict.findings:
             style = STYLES[finding.verdict]
             console.print(Text.assemble("  ", (finding.part, style), f": {finding.reason}"), soft_wrap=True)
-        if verdict.verdict != REJECTED:
+        if verdict.name != REJECTED:
             console.print(_summary(verdict))
-    counts = {name: sum(v.verdict == name for v in verdicts) for name in STYLES}
+    counts = {name: sum(v.name == name for v in verdicts) for name in STYLES}
     console.print(", ".join(f"{n} {name}" for name, n in counts.items() if n))
 
 
@@ -85,6 +85,7 @@ def _summary(verdict: Verdict) -> Table:
         "recipe": f"{identity.recipe}, preset {identity.preset}, division {identity.division}",
         "val_bpb": f"{score:.4f}" if score else f"none: {run.failure and run.failure.kind}",
         "trained": f"{len(run.steps)} steps, {derived.tokens(record)} tokens in {derived.training_s(record):.1f} s",
+        "passes": f"{run.epochs:.2f} over the training text{', memory-limited' * derived.memory_limited(record)}",
         "tokens/s": f"{speed:.0f}" if speed else "unknown",
         "MFU": f"{share:.1%} of {peak.name}" if share and peak else "unknown",
     }

@@ -20,7 +20,9 @@ ACCEPTED, PENDING, REJECTED = "accepted", "pending", "rejected"
 COLUMN_TOLERANCE = 1e-6  # columns are stored to nine digits, and the sum of thousands of step times is rounded too
 
 # The validation bytes behind an eval hash: a score over other bytes is another score.
-PINNED_BYTES: dict[str, int] = {}
+PINNED_BYTES = {
+    "de6c1d96f72105aad6fe1df0ccde1b24c1e43abdf2b4a1edf39d6dbce281e1af": 999_144,  # sotu-v1, every byte once
+}
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Verdict:
     findings: tuple[Finding, ...]
 
     @property
-    def verdict(self) -> str:
+    def name(self) -> str:
         found = {finding.verdict for finding in self.findings}
         return REJECTED if REJECTED in found else PENDING if PENDING in found else ACCEPTED
 
@@ -66,6 +68,7 @@ def check_record(record: Record) -> Iterator[Finding]:
     yield from _epochs(record)
     yield from _scores(record)
     yield from _chip(record)
+    yield from _conformance(record)
 
 
 def _wrong(reason: str) -> Finding:
@@ -209,3 +212,16 @@ def _chip(record: Record) -> Iterator[Finding]:
         if peak and speed > peak.flop_per_s:
             reason = f"{what} ran at {speed / peak.flop_per_s:.3g} times the chip's {peak.name} peak"
             yield _implausible(reason, REJECTED if peak.certain else PENDING)
+
+
+def _conformance(record: Record) -> Iterator[Finding]:
+    """A score counts beside a passing correctness suite of the same versions."""
+    found = record.conformance
+    if found is None or found.failed:
+        reason = f"{found.failed} conformance checks failed" if found else "no conformance record"
+        yield _implausible(f"{reason}; a score is ranked with a passing one", PENDING)
+    if found and found.versions != record.software.frameworks:
+        differing = sorted(name for name, _ in found.versions.items() ^ record.software.frameworks.items())
+        yield _wrong(f"conformance.versions and software.frameworks differ in {differing[0]!a}")
+    if found and not found.failed and not all(row.passed for row in found.rows):
+        yield _wrong("conformance.failed=0, but a row did not pass")

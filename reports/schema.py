@@ -19,7 +19,7 @@ Count = Annotated[int, Field(ge=0, le=10**18)]
 Positive = Annotated[int, Field(ge=1, le=10**18)]
 Seconds = Annotated[float, Field(ge=0, le=1e8)]
 Nats = Annotated[float, Field(ge=0, le=1e15)]
-Size = Annotated[float, Field(ge=0, le=1e38)]
+Size = Annotated[float, Field(ge=0, le=1e39)]  # above float32's largest
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 

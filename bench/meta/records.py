@@ -30,7 +30,7 @@ from reports.schema import (
 BUDGET_S = 4.0
 STEP_S = 0.125  # a binary fraction, so that the budget is met exactly
 BYTES = 999_144
-EVAL_HASH = "e" * 64
+EVAL_HASH = "de6c1d96f72105aad6fe1df0ccde1b24c1e43abdf2b4a1edf39d6dbce281e1af"  # sotu-v1
 
 
 def valid_record(**sections: dict[str, Any]) -> Record:

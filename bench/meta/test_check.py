@@ -3,21 +3,17 @@
 Run with `pytest -m fast bench/meta/test_check.py`.
 """
 
-import json
-from pathlib import Path
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bench.meta.records import BUDGET_S, BYTES, EVAL_HASH, failed_record, only, valid_record, with_column
+from impl.data import corpus
+from impl.data.prepared import EVALUATION_RULE, sha256
 from impl.spec import RECIPES, override, preset
 from reports import check as checking
 from reports import derived
-from reports.__main__ import main
 from reports.check import ACCEPTED, PENDING, REJECTED, check, check_record
-from reports.record import save, to_json
-from reports.schema import Eval, Failure, Hashes, Steps
+from reports.record import save
+from reports.schema import Eval, Failure, Hashes, Row, Steps
 
 pytestmark = [pytest.mark.fast, pytest.mark.meta]
 
@@ -31,14 +27,14 @@ def columns(steps: int = 32) -> Steps:
 @pytest.mark.parametrize("make", [valid_record, failed_record])
 def test_a_consistent_report_is_accepted(make, tmp_path):
     verdict = check(save(make(), tmp_path))
-    assert verdict.findings == () and verdict.verdict == ACCEPTED
+    assert verdict.findings == () and verdict.name == ACCEPTED
 
 
 def test_wrong_file_name(tmp_path):
     path = save(valid_record(), tmp_path)
     renamed = path.rename(path.with_name(path.name.replace("torch-cpu", "mlx-cpu")))
     verdict = check(renamed)
-    assert verdict.verdict == REJECTED
+    assert verdict.name == REJECTED
     assert verdict.findings[0].reason.endswith(f"does not fit the content, which gives {path.name}")
 
 
@@ -59,8 +55,13 @@ def test_unreadable_is_a_schema_finding(tmp_path):
 # Arithmetic
 
 
-def test_shifted_bytes(monkeypatch):
-    monkeypatch.setitem(checking.PINNED_BYTES, EVAL_HASH, BYTES)
+def test_the_embedded_text_is_pinned():
+    expected = corpus.EXPECTED["val"]
+    assert {sha256(expected.sha256, EVALUATION_RULE): expected.text_bytes} == checking.PINNED_BYTES
+    assert (EVAL_HASH, BYTES) in checking.PINNED_BYTES.items()
+
+
+def test_shifted_bytes():
     assert not list(check_record(valid_record()))
     evals = (Eval(step=16, nats=1.4e6, bytes=BYTES + 1, tokens=207_939, seconds=2.0),)
     shifted = valid_record(result={"bytes": BYTES + 1}, run={"evals": evals})
@@ -72,7 +73,8 @@ def test_shifted_bytes(monkeypatch):
 
 def test_evaluations_over_different_bytes():
     reason = f"run.evals[0].bytes={BYTES}, but result.bytes={BYTES + 1}"
-    assert only(valid_record(result={"bytes": BYTES + 1})) == ("arithmetic", REJECTED, reason)
+    elsewhere = {"hashes": valid_record().identity.hashes.model_copy(update={"eval": "e" * 64})}
+    assert only(valid_record(result={"bytes": BYTES + 1}, identity=elsewhere)) == ("arithmetic", REJECTED, reason)
 
 
 def test_altered_lr():
@@ -237,61 +239,30 @@ def test_implausible_score(nats, verdict, reason):
     assert only(valid_record(result={"nats": nats})) == ("plausibility", verdict, reason)
 
 
-# The command
+# Conformance
 
 
-def test_command(tmp_path, capsys):
-    accepted = save(valid_record(), tmp_path / "data")
-    pending = save(valid_record(hardware={"chip": "[bold]x[/]"}), tmp_path / "data")
-    assert main(["check", str(tmp_path / "data")]) == 0
-    out = capsys.readouterr().out
-    assert "1 accepted, 1 pending" in out and "1.4439" in out
-    assert "unknown CPU maker in hardware.chip='[bold]x[/]'" in out
-    (tmp_path / "data" / "broken.json").write_text("{")
-    assert main(["check", str(tmp_path / "data"), "--json"]) == 1
-    found = {Path(v["file"]).name: v for v in json.loads(capsys.readouterr().out)}
-    assert {name: v["verdict"] for name, v in found.items()} == {
-        accepted.name: ACCEPTED, pending.name: PENDING, "broken.json": REJECTED,
-    }  # fmt: skip
-    assert found["broken.json"]["findings"][0]["part"] == "schema"
+def conformance(**changes):
+    return valid_record(conformance=changes)
 
 
-def test_command_called_wrongly(tmp_path, capsys):
-    assert main(["check", str(tmp_path)]) == 2
-    assert main(["check", str(tmp_path / "absent.json")]) == 2
-    assert "no report there" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as stop:
-        main(["check"])
-    assert stop.value.code == 2
+def test_no_score_without_passing_conformance():
+    assert only(conformance(failed=2)) == (
+        "plausibility",
+        PENDING,
+        "2 conformance checks failed; a score is ranked with a passing one",
+    )
+    reason = "no conformance record; a score is ranked with a passing one"
+    assert only(valid_record().model_copy(update={"conformance": None})) == ("plausibility", PENDING, reason)
 
 
-def test_help_teaches(capsys):
-    with pytest.raises(SystemExit):
-        main(["check", "--help"])
-    text = " ".join(capsys.readouterr().out.split())
-    assert "schema" in text and "pending" in text and "Exit status: 0" in text and "reports/data" in text
+def test_conformance_of_other_versions():
+    reason = "conformance.versions and software.frameworks differ in 'torch'"
+    assert only(conformance(versions={"torch": "2.12.0"})) == ("arithmetic", REJECTED, reason)
 
 
-# Anything at all
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=5,
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(data=st.data())
-def test_no_value_anywhere_crashes_the_check(data, tmp_path_factory):
-    document = json.loads(to_json(valid_record()))
-    node = document
-    while True:
-        key = data.draw(st.sampled_from(sorted(node)) if isinstance(node, dict) else st.integers(0, len(node) - 1))
-        if not node[key] or not isinstance(node[key], (dict, list)) or data.draw(st.booleans()):
-            break
-        node = node[key]
-    node[key] = data.draw(JSON)
-    path = tmp_path_factory.mktemp("any") / "report.json"
-    path.write_text(json.dumps(document))
-    assert check(path).verdict == REJECTED  # its name alone is wrong
+def test_conformance_that_contradicts_its_rows():
+    row = Row(quantity="logits", precision="bfloat16", cases=8, worst_ratio=9.0, limit=3.0, passed=False)
+    reason = "conformance.failed=0, but a row did not pass"
+    assert only(conformance(rows=(row,))) == ("arithmetic", REJECTED, reason)
+    assert only(conformance(rows=(row,), failed=1))[1] == PENDING
