@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.conformance.plain_packer import plain_rows
-from impl.data.batches import batches, refills
+from impl.data.batches import batches, count_tokens, refills
 from impl.data.packing import Packer
 from impl.spec import Data
 
@@ -101,6 +101,7 @@ def test_tokens_kept_for_the_second_epoch_are_those_of_the_first(small, monkeypa
     monkeypatch.setattr("impl.data.batches.KEPT_TOKENS", 0)
     assert two_epochs() == kept
     assert [epoch for epoch, _ in kept] == [1] * 10 + [2] * 10  # 2 shards of row groups of 30, 30 and 15 documents
+    assert count_tokens(small, "train") == sum(len(tokens) for _, documents in kept[:10] for tokens in documents)
     assert [documents for _, documents in kept[:10]] == [documents for _, documents in kept[10:]]
 
 

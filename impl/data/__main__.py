@@ -42,10 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model = Model()
     command.add_argument("--data", default=corpus.NAME, metavar="DIR", help=f"default: {corpus.NAME}")
     command.add_argument("--vocab-size", type=int, default=model.vocab_size, metavar="N", help="default: %(default)s")
-    command.add_argument("--sequence-len", type=int, default=model.sequence_len, metavar="T",
-                         help="row length that the discarded fraction is measured at; default: %(default)s")
-    command.add_argument("--cache", type=Path, default=None, metavar="DIR",
-                         help="default: $NANOMARK_CACHE or ~/.cache/nanomark")
+    command.add_argument(
+        "--sequence-len",
+        type=int,
+        default=model.sequence_len,
+        metavar="T",
+        help="row length that the discarded fraction is measured at; default: %(default)s",
+    )
+    command.add_argument(
+        "--cache", type=Path, default=None, metavar="DIR", help="default: $NANOMARK_CACHE or ~/.cache/nanomark"
+    )
     options = parser.parse_args(arguments)
     data = Data()
     try:
@@ -58,8 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error.filename or options.data}: {error.strerror}; free space or choose another --cache",
-              file=sys.stderr)
+        print(
+            f"error: {error.filename or options.data}: {error.strerror or error}; free space or choose another --cache",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished parts are kept, run the same command to go on", file=sys.stderr)
@@ -74,18 +82,21 @@ def summary(prepared: Prepared, sequence_len: int, data: Data) -> str:
     while epoch == 1 and rows.packed.read < MEASURED_TOKENS:
         _, _, epoch = next(rows)
     packed = rows.packed
-    over = "one epoch" if epoch > 1 else f"the first {packed.read:,} tokens"
+    over = "one epoch" if epoch > 1 else "the beginning of the first epoch"
     train, val = prepared.digest("train"), prepared.digest("val")
     scored = int(np.count_nonzero(windows(prepared, sequence_len).targets >= 0))
-    return "\n".join([
+    bytes_per_token = val.text_bytes / scored
+    lines = (
         f"directory   {prepared.root}",
         f"train       {train.documents:,} documents, {train.text_bytes:,} bytes",
         f"val         {val.documents:,} documents, {val.text_bytes:,} bytes, {scored:,} scored tokens",
-        f"tokenizer   {prepared.tokenizer.vocab_size:,} tokens, {val.text_bytes / scored:.3f} bytes per token of val",
-        f"packing     T={sequence_len}: {packed.discarded_fraction:.1%} of the tokens discarded over {over}",
+        f"tokenizer   {prepared.tokenizer.vocab_size:,} tokens, {bytes_per_token:.3f} bytes per token of val",
+        f"packing     T={sequence_len}: {packed.discarded_fraction:.1%} of the tokens discarded over {over}, "
+        f"{packed.read:,} tokens read",
         f"data hash   {prepared.data_hash}",
         f"eval hash   {prepared.eval_hash}",
-    ])
+    )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import re
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
 
 from impl.data.digest import Digest
 from impl.data.errors import DataError
@@ -67,7 +68,7 @@ def _speeches(package: Distribution) -> list[str]:
     speeches = []
     for file in sorted(files, key=lambda f: f.name):
         try:
-            content = file.locate().read_bytes()
+            content = Path(file.locate()).read_bytes()
         except OSError as error:
             raise DataError(file, f"unreadable: {error.strerror}", INSTALL) from None
         found = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

@@ -66,7 +66,7 @@ class Prepared:
 
     @property
     def source(self) -> str:
-        """"sotu-v1" or "folder"."""
+        """What it was prepared from: "sotu-v1", or "folder" for shards of the user's own."""
         return self._meta["source"]
 
     @cached_property
