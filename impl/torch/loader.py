@@ -1,0 +1,59 @@
+"""Batches fetched ahead by a thread, so that the device never waits for the tokenizer and the packer.
+
+Test with `pytest -m fast -k loader`.
+"""
+
+import queue
+import threading
+from collections.abc import Iterator
+
+import torch
+
+
+def prefetch(batches, backend, depth: int = 2) -> Iterator[tuple]:
+    """(inputs, targets, epoch) on the device for each NumPy (inputs, targets, epoch); `depth` are kept ready.
+
+    What `batches` raises is raised here, after the batches before it. Closing the generator ends the thread.
+    """
+    ready, closed = queue.Queue(maxsize=depth), threading.Event()
+
+    def put(kind, item):
+        while not closed.is_set():
+            try:
+                return ready.put((kind, item), timeout=0.1)
+            except queue.Full:
+                continue
+
+    def produce():
+        try:
+            for inputs, targets, epoch in batches:
+                put("batch", (_staged(inputs, backend), _staged(targets, backend), epoch))
+                if closed.is_set():
+                    return
+            put("end", None)
+        except BaseException as error:
+            put("error", error)
+
+    thread = threading.Thread(target=produce, daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, item = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise item
+            inputs, targets, epoch = item
+            yield _sent(inputs, backend), _sent(targets, backend), epoch
+    finally:
+        closed.set()
+        thread.join()
+
+
+def _staged(tokens, backend):  # (B, T) NumPy -> what the other thread sends; pinned, so that the copy can overlap
+    staged = torch.tensor(tokens, dtype=torch.int64)
+    return staged.pin_memory() if backend.device.type == "cuda" else staged
+
+
+def _sent(staged, backend):  # -> (B, T) int64 on the device
+    return staged.to(backend.device, non_blocking=True)

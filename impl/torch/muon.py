@@ -1,0 +1,58 @@
+"""Muon over a stack of matrices of one shape: orthogonalised momentum, NorMuon's variance, cautious decay.
+
+Everything is float32 but the orthogonaliser's products, whose dtype the rule names.
+S stacked matrices, m rows, n columns. Test with `pytest -m fast -k muon`.
+"""
+
+import torch
+
+from impl.spec import Muon, Orthogonalizer
+
+
+def orthogonalize(x, orthogonalizer: Orthogonalizer, dtype):  # (S, m, n) -> (S, m, n)
+    """Each matrix's odd polynomial, on the side with fewer rows, its products in `dtype`; the norm is float32's.
+
+    Source: Amsel et al., arXiv:2505.16932 (Polar Express); K. Jordan's Muon (NS5).
+    """
+    tall = x.shape[1] > x.shape[2]
+    norm = torch.sqrt(x.float().square().sum((1, 2), keepdim=True))
+    y = (x / (norm * orthogonalizer.safety + orthogonalizer.eps)).to(getattr(torch, dtype))
+    y = y.mT if tall else y
+    for a, b, c in orthogonalizer.rows():
+        gram = y @ y.mT
+        y = a * y + (b * gram + c * (gram @ gram)) @ y
+    return (y.mT if tall else y).to(x.dtype)
+
+
+def normalize_variance(update, second, rule: Muon):  # (S, m, n), (S, m, 1) or (S, 1, n) -> both, new
+    """Divide each row (tall, square) or column (wide) by its running RMS, then restore each matrix's norm."""
+    axis = 2 if update.shape[1] >= update.shape[2] else 1
+    count = update.shape[axis]
+    mean_square = update.square().sum(axis, keepdim=True) / count
+    norm = torch.sqrt(mean_square.sum((1, 2), keepdim=True) * count)
+    second = second + (1 - rule.beta2) * (mean_square - second)
+    scale = torch.rsqrt(second.clamp(min=rule.variance_floor))
+    scaled_norm = torch.sqrt((mean_square * count * scale.square()).sum((1, 2), keepdim=True))
+    return update * (scale * (norm / scaled_norm.clamp(min=rule.variance_floor))), second
+
+
+def second_shape(shape):  # (m, n) -> (m, 1) or (1, n)
+    """Of NorMuon's running mean square: one number a row, or a column of a wide matrix."""
+    return (shape[0], 1) if shape[0] >= shape[1] else (1, shape[1])
+
+
+def rates(rule: Muon, lr, hyper, steps):
+    """What `step` is told of the schedule: rate, rate of decay, momentum."""
+    return lr * hyper.lr, lr * hyper.lr * rule.weight_decay * hyper.weight_decay, hyper.momentum
+
+
+def step(param, grad, first, second, rates, rule: Muon, dtype):  # stacks, (3,) -> param, first, second, new
+    """One step over a stack; `rates` are those of the function above, as an array.
+
+    Source: karpathy/autoresearch; NorMuon, arXiv:2510.05491; cautious decay, arXiv:2510.12402.
+    """
+    lr, decay, momentum = rates
+    first = momentum * first + (1 - momentum) * grad
+    update = orthogonalize((1 - momentum) * grad + momentum * first, rule.orthogonalizer, dtype)
+    update, second = normalize_variance(update, second, rule)
+    return param - lr * update - decay * param * (update * param >= 0), first, second

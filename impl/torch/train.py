@@ -1,0 +1,156 @@
+"""The training step: accumulated gradients, their norm, then Muon and AdamW over the recipe's groups.
+
+Test with `pytest -m fast -k train`.
+"""
+
+import numpy as np
+import torch
+
+from impl.backend import compiles
+from impl.spec import Hyper, Muon, Recipe
+from impl.torch import adamw, muon
+from impl.torch.gpt import GPT
+
+
+class Trainer:
+    """A model and its optimizer on one backend, held in float32 at one policy's compute dtype.
+
+    `params` are float32 by upstream name; `compiled` says whether the framework's compiler is in use: asked for, able
+    to run, and quicker (on the CPU and MPS, eager measured quicker). Raises KeyError for a parameter that is missing.
+    """
+
+    def __init__(self, backend, recipe: Recipe, params: dict[str, np.ndarray], policy: str, compiled: bool = True):
+        self.backend, self.recipe, self.policy = backend, recipe, policy
+        self.compiled = compiled and backend.name == "torch-cuda" and compiles(backend)
+        self.groups = recipe.optimizer.groups(recipe.model)
+        dtypes, matrices = recipe.dtypes.under(policy), recipe.optimizer.matrices
+        self.stored = {name: dtypes.masters for name in recipe.model.shapes()}
+        self.stored |= {name: dtypes.embeddings for name in self.stored if "wte" in name or "value_embeds" in name}
+        self.muon_dtype = policy if matrices.dtype == "compute" else matrices.dtype
+        self.model = GPT(recipe.model, recipe.dtypes, policy).to(backend.device)
+        self.params = dict(self.model.named_parameters())
+        maybe_compiled = torch.compile(dynamic=False) if self.compiled else lambda function: function
+        self._loss = maybe_compiled(self.model.loss)
+        self._muon_step, self._adamw_step = maybe_compiled(muon.step), maybe_compiled(adamw.step)
+        self.load({"step": np.array(0)} | params | self._no_moments())
+
+    def step(self, micro_batches, hyper: Hyper) -> tuple[float, float]:
+        """One optimizer step on the mean over micro-batches of (inputs, targets), (B, T) each: loss, gradient norm.
+
+        Waits once, at the end, for the loss, the parameters and the optimizer's state.
+        """
+        losses, grads = [], None
+        for inputs, targets in micro_batches:
+            loss, new = self.loss_and_grads(inputs, targets)
+            losses.append(loss)
+            grads = new if grads is None else {name: grad.add_(new[name]) for name, grad in grads.items()}
+        if len(losses) > 1:
+            grads = {name: grad.div_(len(losses)) for name, grad in grads.items()}
+        norm = torch.sqrt(sum(grad.square().sum() for grad in grads.values()))
+        self._update(grads, self._rates(hyper))
+        loss = sum(losses) / len(losses)
+        self.backend.sync(loss, norm, self.params, self.moments)
+        return float(loss), float(norm)
+
+    def loss_and_grads(self, inputs, targets):  # 2 x (B, T) -> (), {name: float32}
+        """Mean nats over targets that are not -1, and its derivative by every parameter, on the device."""
+        loss = self._loss(self._tokens(inputs), self._tokens(targets))
+        grads = torch.autograd.grad(loss, list(self.params.values()))
+        return loss.detach(), dict(zip(self.params, grads, strict=True))
+
+    def update(self, grads: dict[str, np.ndarray], hyper: Hyper) -> None:
+        """The optimizer's part of a step, from gradients by upstream name."""
+        grads = {name: self.backend.array(grads[name], "float32") for name in self.params}
+        self._update(grads, self._rates(hyper))
+        self.backend.sync(self.params, self.moments)
+
+    @torch.no_grad()
+    def nats(self, inputs, targets):  # 2 x (B, T) -> (B,) float32
+        """Each row's sum over targets that are not -1, on the device."""
+        return self.model.nats(self._tokens(inputs), self._tokens(targets))
+
+    @torch.no_grad()
+    def logits(self, tokens):  # (B, T) -> (B, T, V) float32
+        """Softcapped, on the device."""
+        return self.model.logits(self._tokens(tokens))
+
+    @torch.no_grad()
+    def activations(self, tokens) -> dict[str, np.ndarray]:
+        """What `GPT.hidden` taps, by name, float32."""
+        taps = {}
+        self.model.hidden(self._tokens(tokens), lambda name, x: taps.update({name: self.backend.numpy(x)}))
+        return taps
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Every parameter by upstream name, float32."""
+        return {name: self.backend.numpy(param) for name, param in self.params.items()}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Parameters, moments ("first.NAME", "second.NAME") and the number of steps taken ("step"), for `load`."""
+        state = {"step": np.array(self.steps)} | self.parameters()
+        for group, (first, second) in zip(self.groups, self.moments, strict=True):
+            for name, m, v in zip(group.names, first, second, strict=True):
+                state |= {f"first.{name}": self.backend.numpy(m), f"second.{name}": self.backend.numpy(v)}
+        return state
+
+    def load(self, state: dict[str, np.ndarray]) -> None:
+        """Take over what `state` returned, rounded to the recipe's storage dtypes."""
+        self.steps = int(state["step"])
+        self._write({name: self._kept(name, state[name]) for name in self.params})
+        self.moments = [
+            [self._gathered(group, [self._kept(name, state[f"{moment}.{name}"]) for name in group.names])
+             for moment in ("first", "second")]
+            for group in self.groups
+        ]  # fmt: skip
+
+    def _no_moments(self) -> dict[str, np.ndarray]:
+        """The moments before the first step, as `state` names them."""
+        shapes, matrices = self.recipe.model.shapes(), self.recipe.optimizer.rule_of
+        seconds = {name: muon.second_shape(s) if isinstance(matrices(name), Muon) else s for name, s in shapes.items()}
+        zeros = {f"first.{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
+        return zeros | {f"second.{name}": np.zeros(shape, np.float32) for name, shape in seconds.items()}
+
+    def _rates(self, hyper: Hyper):  # -> (groups, 3)
+        """Every group's rates for the coming step, as one array, so that new values compile nothing anew."""
+        self.steps += 1
+        rates = [_rule(group).rates(group.rule, group.lr, hyper, self.steps) for group in self.groups]
+        return self.backend.array(np.array(rates, np.float32))
+
+    @torch.no_grad()
+    def _update(self, grads, rates):
+        for i, group in enumerate(self.groups):
+            params, grad = (self._gathered(group, [x[name] for name in group.names]) for x in (self.params, grads))
+            if isinstance(group.rule, Muon):
+                new = self._muon_step(params, grad, *self.moments[i], rates[i], group.rule, self.muon_dtype)
+            else:
+                dtype = self.stored[group.names[0]]
+                each = zip(params, grad, *self.moments[i], strict=True)
+                new = zip(*[self._adamw_step(*x, rates[i], group.rule, dtype) for x in each], strict=True)
+            params, *self.moments[i] = (_float32(x) for x in new)
+            self._write(dict(zip(group.names, params, strict=True)))
+
+    def _gathered(self, group, arrays):
+        """Muon works on a stack of its group's matrices, AdamW on one array after the other."""
+        return torch.stack(arrays) if isinstance(group.rule, Muon) else arrays
+
+    @torch.no_grad()
+    def _write(self, params):
+        for name, param in params.items():
+            self.params[name].copy_(param)
+
+    def _kept(self, name, values):
+        """`values` in float32, on the grid of the dtype that `name` is stored in."""
+        return self.backend.array(values, self.stored[name]).float()
+
+    def _tokens(self, tokens):  # NumPy or device, any integers -> (B, T) int64 on the device
+        return tokens if isinstance(tokens, torch.Tensor) else self.backend.array(tokens, "int64")
+
+
+def _rule(group):
+    """The module with the group's rule."""
+    return muon if isinstance(group.rule, Muon) else adamw
+
+
+def _float32(x):
+    """A stack or a list of arrays as float32."""
+    return x.float() if isinstance(x, torch.Tensor) else [y.float() for y in x]
