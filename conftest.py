@@ -89,7 +89,8 @@ def pytest_report_header(config):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    summary.print_rows(check.ROWS, terminalreporter)
+    rows = [row for row in check.ROWS if row.subject in config.backends]  # not the mutants'
+    summary.print_rows(rows, terminalreporter)
     if config.getoption("rows_to"):
         counts = {outcome: len(terminalreporter.stats.get(outcome, ())) for outcome in ("passed", "failed", "skipped")}
-        summary.write_rows(check.ROWS, counts, config.getoption("rows_to"))
+        summary.write_rows(rows, counts, config.getoption("rows_to"))

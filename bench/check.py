@@ -128,7 +128,8 @@ def agree(
     """
     question = _Question(ask, inputs, redraw, (quantity, *key))
     truth, yardstick = _truths(question)[0], _yardstick(question, policy)
-    answer = ask(subject, inputs, policy)
+    with np.errstate(all="ignore"):  # an overflow shows as a value that is not finite, and fails as one
+        answer = ask(subject, inputs, policy)
     missing = set(truth) ^ set(answer)
     if missing:
         raise Disagreement(f"{subject.name} {quantity}: parts {sorted(missing)} are on one side only")

@@ -31,10 +31,12 @@ def ask_train(recipe, progress):
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_twenty_steps_match_oracle(subject, policy, accumulation):
+@pytest.mark.parametrize("start", [0.0, 0.9])
+def test_twenty_steps_match_oracle(subject, policy, accumulation, start):
+    """The whole schedule, and its end, where rates are low enough for bfloat16 runs to stay comparable."""
     recipe = recipe_of(MODEL, accumulation)
     draws = [tokens_of(MODEL, seed) for seed in range(STEPS * accumulation)]
     tokens, targets = (np.stack(arrays) for arrays in zip(*draws, strict=True))
     inputs = {**params_of(MODEL, 7), "tokens": tokens, "targets": targets}
-    progress = np.linspace(0, 0.95, STEPS).tolist()
+    progress = np.linspace(start, 0.99, STEPS).tolist()
     agree(subject, "trajectory", policy, inputs, ask_train(recipe, progress), key=(recipe, tuple(progress)))
