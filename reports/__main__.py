@@ -32,7 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Verdicts: accepted; pending, where a person must look (an unknown chip, a recipe that this checkout "
         "does not have); rejected. Exit status: 0 nothing rejected, 1 something rejected, 2 wrong call. "
         "Example: python -m reports check reports/data",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     checking.add_argument("path", nargs="+", type=Path, help="a report, or a folder searched for *.json")
     checking.add_argument("--json", action="store_true", help="print the verdicts as JSON")

@@ -204,7 +204,7 @@ def _chip(record: Record) -> Iterator[Finding]:
         if not known_cpu(name):
             yield _implausible(f"unknown CPU maker in hardware.chip={name!a}", PENDING)
     elif derived.chip(record) is None:
-        yield _implausible(f"unknown chip {name!a} with gpu_cores={cores}: a row in reports/chips.py", PENDING)
+        yield _implausible(f"unknown chip {name!a} with gpu_cores={cores}; add a row to reports/chips.py", PENDING)
     flop_per_s = (derived.tokens_per_s(record) or 0.0) * record.run.flop_per_token
     speeds = [("training", flop_per_s, derived.peak(record))]
     speeds += [("a probe", p.flop / p.seconds, derived.peak(record, p.precision)) for p in record.state.probes]

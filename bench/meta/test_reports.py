@@ -168,6 +168,11 @@ def test_cut_file(part, tmp_path):
     assert "is no JSON that a report may be" in refused(tmp_path, text[: int(part * len(text))])
 
 
+def test_half_a_surrogate_pair(tmp_path):
+    text = to_json(valid_record()).replace('"python": "3.11.9"', '"python": "\\ud800"')
+    assert refused(tmp_path, text).startswith("is no JSON that a report may be: unexpected end of hex escape")
+
+
 def test_not_text(tmp_path):
     assert "is not UTF-8 at byte 0" in refused(tmp_path, b"\xff\xfe{}")
 
