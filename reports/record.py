@@ -158,7 +158,8 @@ def _first(error: ValidationError) -> str:
     """The first of pydantic's complaints, as one line of ours."""
     first, *others = error.errors(include_url=False)
     if first["type"] == "json_invalid":  # text that only Python's parser takes, such as half a surrogate pair
-        return f"is no JSON that a report may be: {first['msg'].removeprefix('Invalid JSON: ')}; restore the original file"
+        reason = first["msg"].removeprefix("Invalid JSON: ")
+        return f"is no JSON that a report may be: {reason}; restore the original file"
     field = _short(".".join(map(str, first["loc"]))).strip("'") or "record"
     message = first["msg"].removeprefix("Value error, ").splitlines()[0][:200]
     shown = f"={_short(first['input'])}" if isinstance(first["input"], (str, int, float, type(None))) else ""
