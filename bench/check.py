@@ -11,8 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from bench.oracle import Oracle
-from bench.subject import Subject
+from bench.subject import Subject, load
 from bench.tolerances import Tolerance, tolerance
 from impl.oracle.precision import PRECISIONS, precision
 
@@ -104,12 +103,12 @@ class _Question:
 @lru_cache(maxsize=256)
 def _truths(question: _Question) -> list[Arrays]:
     """The float64 answer to each draw, the inputs themselves first."""
-    return [question.ask(Oracle(), draw, "float64") for draw in question.draws()]
+    return [question.ask(load("oracle"), draw, "float64") for draw in question.draws()]
 
 
 @lru_cache(maxsize=256)
 def _yardstick(question: _Question, policy: str) -> dict[str, Error]:
-    answers = [question.ask(Oracle(), draw, policy) for draw in question.draws()]
+    answers = [question.ask(load("oracle"), draw, policy) for draw in question.draws()]
     return {
         part: Error.pooled(
             [Error.between(answer[part], truth[part]) for answer, truth in zip(answers, _truths(question), strict=True)]

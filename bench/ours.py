@@ -1,6 +1,6 @@
 """impl/<framework> as a subject: one adapter for every backend, since the frameworks' modules mirror each other."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib import import_module
 
 import numpy as np
@@ -83,7 +83,7 @@ class Ours(Unsupported):
         scored = windows(data, recipe.model.sequence_len)
         return evaluate(self.trainer(recipe, params, policy), scored, recipe.data.device_batch)
 
-    def prefetch(self, batches: Iterator) -> Iterator:
+    def prefetch(self, batches: Iterator) -> Generator:
         """`batches` drawn ahead of need and on the device: (inputs, targets, epoch)."""
         return self._loader.prefetch(batches, self.backend)
 

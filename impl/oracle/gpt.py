@@ -21,8 +21,8 @@ class Layer:
     entered: np.ndarray  # x before the residual scalars
     x: np.ndarray  # after them
     n: np.ndarray  # normed input of the attention
-    rotated: tuple  # q and k after RoPE, before their norm
-    qkv: tuple
+    rotated: tuple[np.ndarray, np.ndarray]  # q and k after RoPE, before their norm
+    qkv: tuple[np.ndarray, np.ndarray, np.ndarray]
     gate: np.ndarray | None  # (B, T, K, 1)
     ve: np.ndarray | None  # (B, T, K, D)
     y: np.ndarray  # attention output, (B, T, C)
@@ -41,7 +41,8 @@ class GPT:
     def forward(self, tokens):  # (B, T) -> (B, T, C)
         """The final normed activations; keeps what `backward` needs, and `activations` by name."""
         model, p, w = self.model, self.p, self.w
-        self.tokens, self.layers = tokens, []
+        self.tokens = tokens
+        self.layers: list[Layer] = []
         self.rope = ops.rope_tables(tokens.shape[1], model.head_dim, model.rope_base, p)
         x = x0 = ops.rms_norm(w["transformer.wte.weight"][tokens], model.norm_eps, p)
         self.x0 = x0

@@ -1,5 +1,7 @@
 """A whole training step: accumulated gradients, then Muon and AdamW over the recipe's groups."""
 
+from typing import Any
+
 import numpy as np
 
 from impl.oracle import adamw, muon
@@ -19,7 +21,7 @@ class Trainer:
         self.muon = self.p if recipe.optimizer.matrices.dtype == "compute" or policy == "tf32" else self.wide
         self.groups = recipe.optimizer.groups(recipe.model)
         self.params = {name: self._store(name)(self.p.array(value)) for name, value in params.items()}
-        self.states = {name: self._zeros(name, value.shape) for name, value in params.items()}
+        self.states: dict[str, Any] = {name: self._zeros(name, value.shape) for name, value in params.items()}
 
     def _store(self, name: str):
         embedding = name.startswith(("transformer.wte", "value_embeds"))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
@@ -58,7 +59,7 @@ def _chosen(node: Any, which: str) -> dict:
     for f in fields(node):
         value = getattr(node, f.name)
         if f.metadata.get("hash") == which:
-            chosen[f.name] = asdict(value) if is_dataclass(value) else value
+            chosen[f.name] = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
         elif is_dataclass(value) and "hash" not in f.metadata:
             chosen[f.name] = _chosen(value, which)
     return chosen
@@ -88,7 +89,7 @@ def _paths(node: Any, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The path of every leaf field below `node`."""
     found = []
     for f in fields(node):
-        value = getattr(node, f.name)
+        value: Any = getattr(node, f.name)
         path = (*prefix, f.name)
         if is_dataclass(value):
             found += _paths(value, path)
@@ -97,10 +98,10 @@ def _paths(node: Any, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return found
 
 
-def _rebuilt(node: Any, path: tuple[str, ...], key: str, text: str) -> Any:
-    if len(path) > 1:
-        return replace(node, **{path[0]: _rebuilt(getattr(node, path[0]), path[1:], key, text)})
-    return replace(node, **{path[0]: _parsed(getattr(node, path[0]), key, text)})
+def _rebuilt(node: Any, path: Sequence[str], key: str, text: str) -> Any:
+    head, *rest = path
+    current = getattr(node, head)
+    return replace(node, **{head: _rebuilt(current, rest, key, text) if rest else _parsed(current, key, text)})
 
 
 def _parsed(current: Any, key: str, text: str) -> Any:
