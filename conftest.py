@@ -1,7 +1,7 @@
 """Options, fixtures, markers, session header and terminal summary of the suite."""
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from bench import check, summary
 from impl import backend as backends
@@ -16,6 +16,7 @@ settings.register_profile(
     database=None,
     max_examples=12,
     print_blob=True,
+    phases=[Phase.explicit, Phase.generate],  # examples are small by design; shrinking one would take minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("nanomark")

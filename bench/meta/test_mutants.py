@@ -3,51 +3,36 @@
 `pytest -m meta bench/meta/test_mutants.py`
 """
 
-import importlib.util
-
 import pytest
-from hypothesis import Phase, settings
 
 from bench.check import Disagreement
+from bench.conformance import test_gpt, test_ops, test_optim, test_train
 from bench.meta.mutants import MUTANTS, Mutant
 from bench.subject import load
 
 pytestmark = pytest.mark.meta
 
-# The suite's own examples; without shrinking, because one failing example is all that is asked for.
-PROFILE = "mutants"
-settings.register_profile(
-    PROFILE, settings.get_profile("nanomark"), phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
-)
+CHECKS = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": test
+    for module in (test_ops, test_gpt, test_optim, test_train)
+    for name, test in vars(module).items()
+    if name.startswith("test_")
+}
 
 
-@pytest.fixture(scope="module")
-def checks():
-    """The conformance tests, decorated anew under this file's profile."""
-    settings.load_profile(PROFILE)
-    found = {}
-    for name in ("test_ops", "test_gpt", "test_optim", "test_train"):
-        spec = importlib.util.find_spec(f"bench.conformance.{name}")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        found |= {f"{name}.{test}": getattr(module, test) for test in vars(module) if test.startswith("test_")}
-    settings.load_profile("nanomark")
-    return found
-
-
-def ask(checks, name: str, subject, policy: str) -> None:
+def ask(name: str, subject, policy: str) -> None:
     """Run one conformance test on a subject."""
     extra = {"orthogonalizer": "polar express"} if "orthogonalizer" in name else {}
     extra |= {"accumulation": 2, "start": 0.0} if "twenty" in name else {}
-    checks[name](subject=subject, policy=policy, **extra)
+    CHECKS[name](subject=subject, policy=policy, **extra)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_mutant_is_killed(checks, mutant: Mutant):
+def test_mutant_is_killed(mutant: Mutant):
     survived = []
     for policy in ("float32", "bfloat16"):
         try:
-            ask(checks, mutant.check, mutant.subject(), policy)
+            ask(mutant.check, mutant.subject(), policy)
             survived.append(policy)
         except Disagreement as killed:
             assert mutant.name in str(killed)
@@ -56,6 +41,6 @@ def test_mutant_is_killed(checks, mutant: Mutant):
 
 
 @pytest.mark.parametrize("name", sorted({mutant.check for mutant in MUTANTS}))
-def test_the_oracle_passes(checks, name, policy):
+def test_the_oracle_passes(name, policy):
     """What a mutant is made of fails nowhere without the mistake."""
-    ask(checks, name, load("oracle"), policy)
+    ask(name, load("oracle"), policy)

@@ -30,15 +30,17 @@ def orthogonalize(x, orthogonalizer: Orthogonalizer, p: Precision):  # (m, n) ->
 
 @dataclass
 class State:
-    """First moment (m, n) and NorMuon's second moment, (m, 1) or (1, n)."""
+    """First moment (m, n), NorMuon's second moment, (m, 1) or (1, n), and the last update (m, n) before decay."""
 
     momentum: np.ndarray
     variance: np.ndarray
+    update: np.ndarray
 
     @classmethod
     def zeros(cls, shape: tuple[int, int], p: Precision) -> "State":
         m, n = shape
-        return cls(np.zeros(shape, p.dtype), np.zeros((m, 1) if m >= n else (1, n), p.dtype))
+        variance = np.zeros((m, 1) if m >= n else (1, n), p.dtype)
+        return cls(np.zeros(shape, p.dtype), variance, np.zeros(shape, p.dtype))
 
 
 def step(param, grad, state: State, rule: Muon, lr: float, weight_decay: float, momentum: float, p: Precision):
@@ -49,7 +51,7 @@ def step(param, grad, state: State, rule: Muon, lr: float, weight_decay: float, 
     lr, weight_decay, momentum = p.dtype(lr), p.dtype(weight_decay), p.dtype(momentum)
     state.momentum = momentum * state.momentum + (1 - momentum) * grad
     update = orthogonalize((1 - momentum) * grad + momentum * state.momentum, rule.orthogonalizer, p)
-    update = normalize_variance(update, state, rule, p)
+    state.update = update = normalize_variance(update, state, rule, p)
     agrees = update * param >= 0
     return param - lr * update - lr * weight_decay * param * agrees
 
