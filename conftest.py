@@ -19,7 +19,8 @@ settings.register_profile(
     phases=[Phase.explicit, Phase.generate],  # examples are small by design; shrinking one would take minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.load_profile("nanomark")
+settings.register_profile("deep", settings.get_profile("nanomark"), max_examples=100)
+settings.load_profile("nanomark")  # --hypothesis-profile=deep for the other
 
 
 def pytest_addoption(parser):
@@ -38,8 +39,10 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    if not config.option.markexpr:
-        config.option.markexpr = " and ".join(f"not {marker}" for marker in UNASKED)
+    asked = config.option.markexpr
+    clauses = [f"({asked})"] if asked else []
+    clauses += [f"not {marker}" for marker in UNASKED if marker not in asked]
+    config.option.markexpr = " and ".join(clauses)
     try:
         config.backends = _chosen(config.getoption("backend"))
     except backends.BackendError as error:

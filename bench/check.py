@@ -117,6 +117,7 @@ def _yardstick(question: _Question, policy: str) -> dict[str, Error]:
     }
 
 
+@np.errstate(all="ignore")  # an overflow shows as a value that is not finite, and fails as one
 def agree(
     subject: Subject, quantity: str, policy: str, inputs: Arrays, ask: Ask, *, key: tuple = (), redraw=jittered
 ) -> None:
@@ -127,8 +128,7 @@ def agree(
     """
     question = _Question(ask, inputs, redraw, (quantity, *key))
     truth, yardstick = _truths(question)[0], _yardstick(question, policy)
-    with np.errstate(all="ignore"):  # an overflow shows as a value that is not finite, and fails as one
-        answer = ask(subject, inputs, policy)
+    answer = ask(subject, inputs, policy)
     missing = set(truth) ^ set(answer)
     if missing:
         raise Disagreement(f"{subject.name} {quantity}: parts {sorted(missing)} are on one side only")

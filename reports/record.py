@@ -118,9 +118,7 @@ def load(path: str | Path) -> Record:
     path = Path(path)
     text = _text(path)
     try:
-        document = json.loads(
-            text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_short_int
-        )
+        document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_short_int)
     except RecursionError:
         raise _error(path, "is nested too deeply to be a report; rewrite it with reports.record.save") from None
     except ValueError as error:

@@ -114,9 +114,7 @@ def valid_record(**sections: dict[str, Any]) -> Record:
             "failed": 0,
             "skipped": 1,
             "inconclusive": 0,
-            "rows": (
-                Row(quantity="logits", precision="bfloat16", cases=8, worst_ratio=1.2, limit=3.0, passed=True),
-            ),
+            "rows": (Row(quantity="logits", precision="bfloat16", cases=8, worst_ratio=1.2, limit=3.0, passed=True),),
         },
         "consent": {"contributor": None, "licence": None},
     }
