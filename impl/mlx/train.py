@@ -57,7 +57,7 @@ class Trainer:
             mx.async_eval(loss, grads)  # starts the work without waiting, so that the graph does not grow
         if len(losses) > 1:
             grads = {name: grad / len(losses) for name, grad in grads.items()}
-        norm = mx.sqrt(sum(grad.square().sum() for grad in grads.values()))
+        norm = mx.sqrt(sum(grad.square().sum(-1).sum() for grad in grads.values()))  # rows first: mlx-cpu adds one by one
         self._compiled_update(grads, self._rates(hyper))
         loss = sum(losses) / len(losses)
         self.backend.sync(loss, norm, self.params, self.moments)

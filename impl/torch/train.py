@@ -31,7 +31,8 @@ class Trainer:
         self.params = dict(self.model.named_parameters())
         maybe_compiled = torch.compile(dynamic=False) if self.compiled else lambda function: function
         self._loss = maybe_compiled(self.model.loss)
-        self._muon_step, self._adamw_step = maybe_compiled(muon.step), maybe_compiled(adamw.step)
+        adamw_step = adamw.step_in_blocks if backend.device.type == "cpu" else adamw.step
+        self._muon_step, self._adamw_step = maybe_compiled(muon.step), maybe_compiled(adamw_step)
         self.load({"step": np.array(0)} | params | self._no_moments())
 
     def step(self, micro_batches, hyper: Hyper) -> tuple[float, float]:
@@ -46,7 +47,7 @@ class Trainer:
             grads = new if grads is None else {name: grad.add_(new[name]) for name, grad in grads.items()}
         if len(losses) > 1:
             grads = {name: grad.div_(len(losses)) for name, grad in grads.items()}
-        norm = torch.sqrt(sum(grad.square().sum() for grad in grads.values()))
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads.values()]))
         self._update(grads, self._rates(hyper))
         loss = sum(losses) / len(losses)
         self.backend.sync(loss, norm, self.params, self.moments)
