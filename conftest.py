@@ -1,9 +1,13 @@
 """Options, fixtures, markers, session header and terminal summary of the suite."""
 
+import os
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
 from bench import check, summary
+from bench.training.order import Order
 from impl import backend as backends
 
 UNASKED = ("slow", "bench", "deep")  # never started unless -m names them
@@ -19,7 +23,7 @@ settings.register_profile(
     phases=[Phase.explicit, Phase.generate],  # examples are small by design; shrinking one would take minutes
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile("deep", settings.get_profile("nanomark"), max_examples=100)
+settings.register_profile("deep", settings.get_profile("nanomark"), max_examples=50)
 settings.load_profile("nanomark")  # --hypothesis-profile=deep for the other
 
 
@@ -33,8 +37,10 @@ def pytest_addoption(parser):
     group.addoption("--budget-s", type=float, metavar="SECONDS", help="timed training seconds (300)")
     group.addoption("--eval-every", type=int, metavar="STEPS", help="evaluate in between, outside the budget")
     group.addoption("--seed", type=int, default=42, metavar="N", help="of the initial parameters (42)")
-    group.addoption("--data", default="sotu-v1", metavar="NAME|DIR", help="embedded text or parquet folder (sotu-v1)")
-    group.addoption("--report", metavar="DIR", default="runs", help="folder for the report file (runs)")
+    # Before this file is read, pytest takes the word after an unknown option for a path and, where that exists outside
+    # the checkout, looks for its settings there: hence `=`.
+    group.addoption("--data", default="sotu-v1", metavar="NAME", help="as --data=DIR your parquet shards (sotu-v1)")
+    group.addoption("--report", metavar="DIR", default="runs", help="as --report=DIR: where the report goes (runs)")
     group.addoption("--rows-to", metavar="FILE", help="write the conformance rows of this session as JSON")
 
 
@@ -44,15 +50,19 @@ def pytest_configure(config):
     clauses += [f"not {marker}" for marker in UNASKED if marker not in asked]
     config.option.markexpr = " and ".join(clauses)
     try:
+        config.order = Order.of(config.option)
         config.backends = _chosen(config.getoption("backend"))
-    except backends.BackendError as error:
+    except (backends.BackendError, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
 
 
 def _chosen(asked: list[str]) -> list[str]:
     """The backends asked for, each of which must be there; otherwise all that were found."""
+    variable = os.environ.get(backends.VARIABLE) or "auto"
+    if not asked and variable != "auto":
+        asked = [variable]
     if asked:
-        return [backends.resolve(name) for name in asked]
+        return list(dict.fromkeys(backends.resolve(name) for name in asked))
     return [name for name, state in backends.discover().items() if isinstance(state, backends.Found)]
 
 
@@ -69,9 +79,24 @@ def pytest_itemcollected(item):
 
 
 def pytest_collection_finish(session):
-    needs = {"subject", "slow_backend"}
-    if not session.config.backends and any(needs & set(item.fixturenames) for item in session.items):
+    needed = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    config = session.config
+    if needed & {"subject", "job"} and not config.backends:
         raise pytest.UsageError("no backend is here; " + "; ".join(summary.missing_backends()))
+    if "job" in needed and not config.option.collectonly:
+        config.job = _job(config)
+
+
+def _job(config):
+    """What is to be trained; five minutes are not begun for what cannot be had or saved."""
+    from bench.training.score import Job
+    from reports.record import require_folder
+
+    try:
+        require_folder(config.getoption("report"))
+        return Job.of(replace(config.order, backend=config.backends[0]))
+    except (backends.BackendError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.fixture(scope="session")
@@ -83,9 +108,9 @@ def subject(request):
 
 
 @pytest.fixture(scope="session")
-def slow_backend(request):
-    """The one backend that trains: the first one asked for, or the best found."""
-    return request.config.backends[0]
+def job(request):
+    """What is to be trained, on the first backend asked for or else the best found."""
+    return request.config.job
 
 
 def pytest_report_header(config):

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import numpy as np
 
-from bench.subject import BitsPerByte, Params, Trajectory, Unsupported
+from bench.subject import POLICIES, BitsPerByte, Params, Trajectory, Unsupported
 from impl.data.batches import batches
 from impl.data.evaluation import Windows, windows
 from impl.init import init
@@ -15,7 +15,7 @@ from impl.spec import Hyper, Recipe
 class Ours(Unsupported):
     """Our implementation on one backend."""
 
-    policies = ("float32", "bfloat16")
+    policies = POLICIES
 
     def __init__(self, backend, compiled: bool = True):
         self.backend, self.compiled, self.name = backend, compiled, backend.name

@@ -12,6 +12,7 @@ import numpy as np
 from impl.spec import Hyper, Orthogonalizer, Recipe
 
 Params = Mapping[str, np.ndarray]
+POLICIES = ("float32", "bfloat16")  # what may be asked of our implementation
 Batch = tuple[np.ndarray, np.ndarray]  # tokens and targets, (B, T) int64 each; targets of -1 are not scored
 
 
@@ -76,7 +77,7 @@ class Unsupported:
     """A base that supports nothing: what a subject does not define is a skip with this reason, never a pass."""
 
     name = "nothing"
-    policies: tuple[str, ...] = ("float32", "bfloat16")
+    policies: tuple[str, ...] = POLICIES
 
     def __getattr__(self, method: str):
         if method.startswith("_") or method not in Subject.__dict__:

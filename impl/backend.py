@@ -156,3 +156,9 @@ def compiles(backend: Backend) -> bool:
         _told(backend.name)
         return False
     return True
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: the frameworks have no type for it in common, only these words."""
+    words = ("out of memory", "allocate", "insufficient memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)

@@ -8,7 +8,9 @@ import json
 import math
 import os
 import re
+import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,7 +93,8 @@ def file_name(record: Record) -> str:
 def save(record: Record, folder: str | Path) -> Path:
     """Write to <folder>/<chip slug>/<file name>, whole or not at all; saving twice changes nothing.
 
-    Raises ReportError for a record that holds this machine's private strings or exceeds SIZE_LIMIT.
+    Raises ReportError for a record that holds this machine's private strings or exceeds SIZE_LIMIT, and where the
+    disk is full or the folder cannot be written to.
     """
     named_by_choice = record.model_copy(update={"consent": Consent(licence=record.consent.licence)})
     for field, secret in leaks(named_by_choice.model_dump(), private_strings()):
@@ -100,17 +103,31 @@ def save(record: Record, folder: str | Path) -> Path:
     if len(content) > SIZE_LIMIT:
         raise ReportError(f"report of {len(content)} bytes exceeds {SIZE_LIMIT}; take a larger preset or less budget_s")
     path = Path(folder) / chip_slug(record.hardware.chip) / file_name(record)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ReportError(f"{path}: the report was not written ({reason}); free space or name another folder") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that could not be made holds nothing
+            temporary.unlink()
     return path
+
+
+def require_folder(folder: str | Path) -> None:
+    """Make `folder` where it is missing. Raises ReportError where no report could be written into it."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\n")
+    except OSError as error:
+        raise ReportError(f"{folder}: no report can be written there ({error.strerror}); name another folder") from None
 
 
 def load(path: str | Path) -> Record:

@@ -46,8 +46,8 @@ def train(
 ) -> Run:
     """Step until the timed seconds reach the budget. `batches` yields (inputs, targets, epoch) on the device.
 
-    `evaluate` and `probe` run between steps, outside the budget. A loss that is not finite or above 100 ends the run
-    with a failure; its steps are kept.
+    `evaluate` and `probe` run between steps, outside the budget. A loss that is not finite or above 100, or a score
+    that is not finite, ends the run with a failure; its steps are kept.
     """
     run, budget_s, accumulation = Run(), recipe.schedule.budget_s, recipe.accumulation()
     probe_at_s = PROBE_EVERY_S
@@ -60,7 +60,7 @@ def train(
                 run.probes.append(probe())
                 probe_at_s += PROBE_EVERY_S
             if eval_every and len(run.step_s) % eval_every == 0 and run.failure is None:
-                run.evals.append(scored(len(run.step_s), evaluate))
+                run.evals += filter(None, [scored(run, evaluate)])
     return run
 
 
@@ -82,11 +82,15 @@ def _step(run: Run, trainer, recipe: Recipe, batches: Iterator, accumulation: in
         run.failure = Failure(kind="loss-too-high", step=step, message=f"loss {loss:.4g} exceeds {LOSS_LIMIT:g}")
 
 
-def scored(step: int, evaluate: Callable[[], BitsPerByte]) -> Eval:
-    """The whole validation text after `step` steps."""
-    start_ns = time.perf_counter_ns()
+def scored(run: Run, evaluate: Callable[[], BitsPerByte]) -> Eval | None:
+    """The whole validation text after the run's steps; None, and the run a failure, where the score is not finite."""
+    step, start_ns = len(run.step_s), time.perf_counter_ns()
     score = evaluate()
     elapsed_s = (time.perf_counter_ns() - start_ns) / 1e9
+    if not math.isfinite(score.nats):
+        message = f"the validation text scores {score.nats} nats after {step} steps"
+        run.failure = Failure(kind="loss-not-finite", step=step, message=message)
+        return None
     return Eval(step=step, nats=score.nats, bytes=score.bytes, tokens=score.tokens, seconds=elapsed_s)
 
 

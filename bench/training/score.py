@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from bench.measure import probe_gemm, warm_up
 from bench.ours import Ours, evaluate
 from bench.training.display import Display
 from bench.training.loop import Run, scored, train
+from bench.training.order import Order
 from impl import backend as backends
 from impl.data import progress as preparation
 from impl.data.batches import Batches, batches, count_tokens
@@ -27,26 +28,15 @@ from impl.data.evaluation import unigram_bpb, windows
 from impl.data.prepare import prepare
 from impl.data.prepared import Prepared
 from impl.flops import flop_per_token
-from impl.spec import PRESETS, Recipe, override, preset
+from impl.spec import PRESETS, Recipe
 from impl.spec.optimizer import count
 from reports import schema
 from reports.chips import find
 from reports.record import Record, column
 
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """What a user asked for; None means the default for this machine."""
-
-    backend: str
-    recipe: str = "autoresearch"
-    preset: str | None = None
-    settings: dict[str, str] = field(default_factory=dict)
-    precision: str | None = None
-    budget_s: float | None = None
-    eval_every: int | None = None
-    seed: int = 42
-    data: str = "sotu-v1"
+class Unscorable(ValueError):
+    """The untrained model has no finite score, so that there is nothing to compare with."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +57,9 @@ class Job:
         backend = backends.load(order.backend)
         machine = hardware.detect(backend.name)
         name, why = (order.preset, "as asked") if order.preset else hardware.suggest_preset(machine, backend.name)
-        recipe = override(preset(name, order.recipe), order.settings)
-        if order.budget_s is not None:
-            recipe = replace(recipe, schedule=replace(recipe.schedule, budget_s=order.budget_s))
+        recipe = order.build(name)
         policy = order.precision or PRESETS[name].precision
-        policy = backend.default_policy() if policy == "auto" else policy
-        if policy not in Ours.policies:
-            raise ValueError(f"precision={policy!r} is unknown; try one of {Ours.policies}")
-        return cls(order, backend, machine, name, why, recipe, policy)
+        return cls(order, backend, machine, name, why, recipe, backend.default_policy() if policy == "auto" else policy)
 
     @property
     def division(self) -> str:
@@ -95,9 +80,9 @@ def run(job: Job, console: Console) -> Record:
     """Do the whole job. The record of a failed run has no result but every step until then."""
     start_s = time.monotonic()
     recipe, order = job.recipe, job.order
-    conformance = conform(job.backend.name, console)
     with preparation.shown() as report:
         prepared = prepare(order.data, recipe.model.vocab_size, recipe.data, progress=report)
+    conformance = conform(job.backend.name, console)
     subject = Ours(job.backend)
     trainer = subject.trainer(recipe, subject.init(recipe, order.seed), job.policy)
     scoring = windows(prepared, recipe.model.sequence_len)
@@ -109,7 +94,10 @@ def run(job: Job, console: Console) -> Record:
         return evaluate(trainer, scoring, recipe.data.device_batch)
 
     console.print(f"warm after {warmup.seconds:.1f} s ({compile_s:.1f} s of compiling); scoring the start")
-    initial = scored(0, score)
+    start = Run()
+    initial = scored(start, score)
+    if initial is None:
+        raise Unscorable(f"{start.failure.message}; change what --set or --precision set")
     job.backend.reset_peak_memory()
     source = batches(prepared, "train", recipe.data.device_batch, recipe.model.sequence_len, recipe.data)
     tokens_per_byte = initial.tokens / initial.bytes
@@ -126,7 +114,7 @@ def run(job: Job, console: Console) -> Record:
             probe=lambda: probe_gemm(job.backend, job.policy, "during"),
         )
     probes += [*measured.probes, probe_gemm(job.backend, job.policy, "after")]
-    final = None if measured.failure else scored(len(measured.step_s), score)
+    final = None if measured.failure else scored(measured, score)
     result = final and schema.Result(
         nats=final.nats,
         bytes=final.bytes,
@@ -169,7 +157,7 @@ def conform(backend: str, console: Console) -> schema.Conformance:
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "conformance", "--backend", backend]
-        done = subprocess.run([*command, "--rows-to", str(rows)], capture_output=True, text=True)
+        done = subprocess.run([*command, f"--rows-to={rows}"], capture_output=True, text=True)
         if not rows.exists():
             raise RuntimeError(f"the correctness suite did not run: {(done.stdout + done.stderr).strip()[-500:]}")
         found = json.loads(rows.read_text())

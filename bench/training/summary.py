@@ -1,7 +1,5 @@
 """The block at the end of a run: upstream's keys first, in its order and form, then what it does not print."""
 
-from pathlib import Path
-
 from rich.console import Console
 
 from reports import derived
@@ -10,12 +8,16 @@ from reports.record import Record
 UNRANKED_AFTER_EPOCHS = 1.0
 
 
-def print_summary(record: Record, path: Path, total_s: float, console: Console) -> None:
+def print_summary(record: Record, total_s: float, console: Console) -> None:
     """`key: value` lines after `---`; scripts that read upstream's block can read this one."""
-    rows = {**upstream_keys(record, total_s), **own_keys(record), "report": str(path)}
     console.print("---", highlight=False)
-    for key, value in rows.items():
-        console.print(f"{key + ':':<18}{value}", highlight=False, soft_wrap=True, markup=False)
+    for key, value in {**upstream_keys(record, total_s), **own_keys(record)}.items():
+        print_row(key, value, console)
+
+
+def print_row(key: str, value: str, console: Console) -> None:
+    """One line of the block."""
+    console.print(f"{key + ':':<18}{value}", highlight=False, soft_wrap=True, markup=False)
 
 
 def upstream_keys(record: Record, total_s: float) -> dict[str, str]:

@@ -5,58 +5,59 @@
 
 import math
 import time
+from contextlib import contextmanager
 
 import pytest
 from rich.console import Console
 
 from bench.training import score, summary
-from impl.backend import BackendError
+from impl.backend import out_of_memory
 from impl.data.errors import DataError
 from reports import check, record
 
 
-@pytest.fixture
-def order(pytestconfig, slow_backend):
-    """What the options ask for."""
-    option = pytestconfig.getoption
-    return score.Order(
-        backend=slow_backend,
-        recipe=option("recipe"),
-        preset=option("preset"),
-        settings=dict(pair.partition("=")[::2] for pair in option("set")),
-        precision=option("precision"),
-        budget_s=option("budget_s"),
-        eval_every=option("eval_every"),
-        seed=option("seed"),
-        data=option("data"),
-    )
-
-
 @pytest.mark.slow
-def test_training_learns_real_text(order, pytestconfig):
+@pytest.mark.filterwarnings("default")  # no warning is worth five minutes
+def test_training_learns_real_text(job, pytestconfig):
     """val_bpb is finite, below step 0 and below a unigram model on the same bytes; the report is accepted."""
-    measured, path = _run(order, pytestconfig)
+    measured, path = _run(job, pytestconfig)
     if measured.run.failure:
         pytest.fail(f"{measured.run.failure.message}; what happened until then is in {path}", pytrace=False)
     result = measured.result
     assert math.isfinite(result.nats)
     assert result.nats < result.initial_nats, "no better than at step 0"
     assert result.nats < result.unigram_nats, "no better than the frequencies of tokens"
-    verdict = check.check(path)
-    assert verdict.verdict != "rejected", verdict
-    assert not measured.conformance.failed, "the correctness suite failed on this backend: `pytest -m fast` says where"
+    verdict, failed = check.check(path), measured.conformance.failed
+    assert verdict.name != check.REJECTED, verdict.findings
+    assert not failed, f"`pytest -m fast --backend {job.backend.name}` says which checks of correctness fail"
 
 
-def _run(order, pytestconfig):
+def _run(job, pytestconfig):
     """The job with its output past pytest's capture: progress is for whoever waits."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
+    with _told_in_one_line(job), capture.global_and_fixture_disabled():
         print()
         console, start_s = Console(), time.monotonic()
-        try:
-            measured = score.run(score.Job.of(order), console)
-        except (BackendError, DataError, ValueError) as error:
-            pytest.fail(str(error), pytrace=False)
+        measured = score.run(job, console)
+        summary.print_summary(measured, time.monotonic() - start_s, console)  # first: no full disk takes the score
         path = record.save(measured, pytestconfig.getoption("report"))
-        summary.print_summary(measured, path, time.monotonic() - start_s, console)
+        summary.print_row("report", str(path), console)
     return measured, path
+
+
+@contextmanager
+def _told_in_one_line(job):
+    """What a user can mend fails without a traceback; an interrupt ends the session."""
+    try:
+        yield
+        return
+    except KeyboardInterrupt:
+        pytest.exit("interrupted: this run leaves no report; earlier ones, and prepared data, are whole", 130)
+    except (DataError, record.ReportError, score.Unscorable) as error:
+        reason = str(error)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        rows, first = job.recipe.data.device_batch, str(error).strip().splitlines()[0]
+        reason = f"out of memory with device_batch={rows} ({first}); try --set device_batch={max(1, rows // 2)}"
+    pytest.fail(reason, pytrace=False)

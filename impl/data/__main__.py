@@ -63,12 +63,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(
-            f"error: {error.filename or options.data}: {error.strerror or error}; free space or choose another --cache",
-            file=sys.stderr,
-        )
-        return 2
     except KeyboardInterrupt:
         print("interrupted; finished parts are kept, run the same command to go on", file=sys.stderr)
         return 130

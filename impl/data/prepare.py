@@ -32,15 +32,24 @@ def prepare(
 
     `source` is "sotu-v1" or a folder of parquet shards with a `text` column: its files named val*.parquet are for
     validation, or else the last file by name. Of `data` only the tokenizer's caps are used. A second process waits
-    for the first. Raises DataError for a bad source, too small a vocabulary or too little text for it.
+    for the first. Raises DataError for a bad source, too small a vocabulary or too little text for it, a full disk.
     """
     require_size(vocab_size)
     cache = default_cache() if cache is None else cache
+    try:
+        return _prepared(source, vocab_size, data, cache, progress)
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(error.filename or cache, reason, "free space or name another cache ($NANOMARK_CACHE)") from None
+
+
+def _prepared(source: str | Path, vocab_size: int, data: Data, cache: Path, progress: Report) -> Prepared:
     cache.mkdir(parents=True, exist_ok=True)
     if str(source) == corpus.NAME:
         label, linked, digests = corpus.NAME, None, corpus.EXPECTED
     else:
         label, linked = "folder", shards.find(Path(source))
+        shards.count(path for paths in linked.values() for path in paths)  # a bad footer is told before any is read
         digests = {split: _scan(paths, split, cache, progress) for split, paths in linked.items()}
     caps = [data.tokenizer_doc_chars, data.tokenizer_chars]
     texts = [asdict(digests[split]) for split in SPLITS]

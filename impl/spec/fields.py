@@ -24,8 +24,14 @@ def nearest_multiple(value: int, factor: int) -> int:
 
 
 def require_positive(owner, *names: str) -> None:
-    """Raise ValueError for the first named field of `owner` that is not above zero."""
+    """Raise ValueError for the first named field of `owner` that is not a finite number above zero."""
     for name in names:
         value = getattr(owner, name)
-        if not value > 0:
-            raise ValueError(f"{name}={value} must be above 0; try 1")
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{name}={value} must be finite and above 0; try {name}=1")
+
+
+def require_rate(owner) -> None:
+    """Raise ValueError where `owner.lr` is not a finite number of at least zero."""
+    if not 0 <= owner.lr < float("inf"):
+        raise ValueError(f"lr={owner.lr} must be finite and not negative; try lr=0.01")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from impl.spec.fields import nearest_multiple, require_positive, rule, size
 
+SOFTCAP_LIMIT = 60.0  # exp of a capped logit, summed over a vocabulary, must fit float32: the losses shift nothing
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -33,8 +35,10 @@ class Model:
     def __post_init__(self):
         require_positive(self, "sequence_len", "vocab_size", "depth", "width", "heads", "kv_heads", "mlp_ratio")
         require_positive(self, "norm_eps", "rope_base", "softcap", "gate_channels")
+        if self.softcap > SOFTCAP_LIMIT:
+            raise ValueError(f"softcap={self.softcap} exceeds {SOFTCAP_LIMIT}; try softcap={SOFTCAP_LIMIT}")
         if self.width % self.heads:
-            nearest = nearest_multiple(self.width, self.heads)
+            nearest = nearest_multiple(self.width, 2 * self.heads)  # of heads that RoPE can split in halves
             raise ValueError(f"width={self.width} is not a multiple of heads={self.heads}; try width={nearest}")
         if self.heads % self.kv_heads:
             nearest = max(k for k in range(1, self.kv_heads + 1) if self.heads % k == 0)

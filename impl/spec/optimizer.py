@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from math import prod
 
-from impl.spec.fields import require_positive, rule, size
+from impl.spec.fields import require_positive, require_rate, rule, size
 from impl.spec.model import Model
 
 
@@ -21,8 +21,8 @@ class Orthogonalizer:
 
     def __post_init__(self):
         require_positive(self, "steps", "safety")
-        if not self.coefficients:
-            raise ValueError("coefficients=() must hold at least one (a, b, c); try POLAR_EXPRESS.coefficients")
+        if not self.coefficients or any(len(row) != 3 for row in self.coefficients):
+            raise ValueError(f"coefficients={self.coefficients} must be rows (a, b, c); try POLAR_EXPRESS.coefficients")
 
     def rows(self) -> tuple[tuple[float, float, float], ...]:
         """One (a, b, c) a step."""
@@ -57,10 +57,9 @@ class AdamW:
     width_scaled: bool = rule(True)
 
     def __post_init__(self):
-        if not self.lr >= 0:
-            raise ValueError(f"lr={self.lr} must not be negative; try 0.01")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas={self.betas} must lie in [0, 1); try (0.8, 0.95)")
+        require_rate(self)
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas={self.betas} must be two numbers in [0, 1); try (0.8, 0.95)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +77,7 @@ class Muon:
     variance_floor: float = rule(1e-10)
 
     def __post_init__(self):
-        if not self.lr >= 0:
-            raise ValueError(f"lr={self.lr} must not be negative; try 0.02")
+        require_rate(self)
         if self.dtype not in ("float32", "compute"):
             raise ValueError(f"dtype={self.dtype!r} of Muon is neither 'float32' nor 'compute'; try 'float32'")
 

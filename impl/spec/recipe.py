@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 from impl.spec.data import Data
@@ -11,6 +11,8 @@ from impl.spec.fields import rule
 from impl.spec.model import Model
 from impl.spec.optimizer import Optimizer
 from impl.spec.schedule import Schedule
+
+DTYPES = ("compute", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,11 @@ class Dtypes:
     rope: str = rule("compute")
     residual: str = rule("compute")
     logits: str = rule("float32")
+
+    def __post_init__(self):
+        for f in fields(self):
+            if getattr(self, f.name) not in DTYPES:
+                raise ValueError(f"{f.name}={getattr(self, f.name)!r} is no dtype here; try one of {list(DTYPES)}")
 
     def under(self, policy: str) -> "Dtypes":
         """The same with every "compute" replaced by `policy`."""
@@ -68,21 +75,25 @@ def _chosen(node: Any, which: str) -> dict:
 def override(recipe: Recipe, settings: dict[str, str]) -> Recipe:
     """`recipe` with fields replaced by name: `depth`, `total_batch` or, where it stands twice, `matrices.lr`.
 
-    Values are JSON, or plain text for strings. Raises ValueError naming the unknown or ambiguous key.
+    Values are JSON, or plain text for strings; all are replaced before sizes are held against each other. Raises
+    ValueError naming the unknown or ambiguous key.
     """
-    for key, text in settings.items():
-        recipe = replace(recipe, **_replaced(recipe, key, text))
-    return recipe
+    return _rebuilt(recipe, dict(_change(recipe, key, text) for key, text in settings.items()))
 
 
-def _replaced(recipe: Recipe, key: str, text: str) -> dict[str, Any]:
+def _change(recipe: Recipe, key: str, text: str) -> tuple[tuple[str, ...], Any]:
+    """The path of the field that `key` names, and its new value."""
     paths = [path for path in _paths(recipe) if ".".join(path).endswith(f".{key}")]
     if len(paths) != 1:
         known = sorted({path[-1] for path in _paths(recipe)})
-        found = f"ambiguous: {', '.join('.'.join(path) for path in paths)}" if paths else f"unknown; known: {known}"
-        raise ValueError(f"--set {key}={text}: {key} is {found}")
+        choices = [".".join(path[1:]) for path in paths] or get_close_matches(key, known) or known
+        fault = "ambiguous" if paths else "unknown"
+        raise ValueError(f"--set {key}={text}: {key} is {fault}; try one of {choices}")
     (path,) = paths
-    return {path[0]: _rebuilt(getattr(recipe, path[0]), path[1:], key, text)}
+    current: Any = recipe
+    for name in path:
+        current = getattr(current, name)
+    return path, _parsed(current, key, text)
 
 
 def _paths(node: Any, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -98,10 +109,13 @@ def _paths(node: Any, prefix: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return found
 
 
-def _rebuilt(node: Any, path: Sequence[str], key: str, text: str) -> Any:
-    head, *rest = path
-    current = getattr(node, head)
-    return replace(node, **{head: _rebuilt(current, rest, key, text) if rest else _parsed(current, key, text)})
+def _rebuilt(node: Any, changes: dict[tuple[str, ...], Any]) -> Any:
+    """`node` with the values at these paths, all at once: sizes that fit together may be given in any order."""
+    values = {path[0]: value for path, value in changes.items() if len(path) == 1}
+    for head in {path[0] for path in changes if len(path) > 1}:
+        inner = {path[1:]: value for path, value in changes.items() if path[0] == head}
+        values[head] = _rebuilt(getattr(node, head), inner)
+    return replace(node, **values)
 
 
 def _parsed(current: Any, key: str, text: str) -> Any:
@@ -117,7 +131,7 @@ def _parsed(current: Any, key: str, text: str) -> Any:
     if isinstance(current, tuple) and isinstance(value, list):
         value = tuple(tuple(row) if isinstance(row, list) else row for row in value)
     if type(value) is not type(current):
-        raise ValueError(f"--set {key}={text}: {key} takes a {type(current).__name__}; now it is {current}")
+        raise ValueError(f"--set {key}={text}: {key} is of type {type(current).__name__}; now it is {current}")
     return value
 
 

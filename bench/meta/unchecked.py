@@ -1,0 +1,14 @@
+"""`pytest -p bench.meta.unchecked`: the main job with a made-up conformance record, to test what follows it."""
+
+from bench.training import score
+from impl.backend import load
+from reports.schema import Conformance
+
+
+def _conform(backend, console):
+    console.print("the conformance run is left out")
+    counts = {"passed": 1, "failed": 0, "skipped": 0, "inconclusive": 0}
+    return Conformance(versions=load(backend).versions(), **counts, rows=())
+
+
+score.conform = _conform
