@@ -19,13 +19,13 @@ from impl.spec import Hyper, Muon, Recipe
 class Trainer:
     """A model and its optimizer on one backend, held in float32 at one policy's compute dtype.
 
-    `params` are float32 by upstream name; `compiled` says whether the framework's compiler is in use: asked for, and
-    able to run. Raises KeyError for a parameter that is missing.
+    `params` are float32 by upstream name; `compiled` says whether the framework's compiler is in use: asked for, worth
+    its while on this backend, and able to run. Raises KeyError for a parameter that is missing.
     """
 
     def __init__(self, backend, recipe: Recipe, params: dict[str, np.ndarray], policy: str, compiled: bool = True):
         self.backend, self.recipe, self.policy = backend, recipe, policy
-        self.compiled = compiled and compiles(backend)
+        self.compiled = compiled and _pays(backend) and compiles(backend)
         self.groups = recipe.optimizer.groups(recipe.model)
         dtypes, matrices = recipe.dtypes.under(policy), recipe.optimizer.matrices
         self.stored = {name: dtypes.masters for name in recipe.model.shapes()}
@@ -57,7 +57,8 @@ class Trainer:
             mx.async_eval(loss, grads)  # starts the work without waiting, so that the graph does not grow
         if len(losses) > 1:
             grads = {name: grad / len(losses) for name, grad in grads.items()}
-        norm = mx.sqrt(sum(grad.square().sum(-1).sum() for grad in grads.values()))  # rows first: mlx-cpu adds one by one
+        # Rows first, because mlx-cpu adds one by one.
+        norm = mx.sqrt(sum(grad.square().sum(-1).sum() for grad in grads.values()))
         self._compiled_update(grads, self._rates(hyper))
         loss = sum(losses) / len(losses)
         self.backend.sync(loss, norm, self.params, self.moments)
@@ -152,6 +153,11 @@ class Trainer:
 
     def _tokens(self, tokens):  # NumPy or device, any integers -> (B, T) int32 on the device
         return tokens if isinstance(tokens, mx.array) else self.backend.array(tokens, "int32")
+
+
+def _pays(backend) -> bool:
+    """On the CPU, steps measured equally quick without it, and every new shape is seconds of a C++ compiler."""
+    return backend.name != "mlx-cpu"
 
 
 def _rule(group):

@@ -15,13 +15,13 @@ from impl.torch.gpt import GPT
 class Trainer:
     """A model and its optimizer on one backend, held in float32 at one policy's compute dtype.
 
-    `params` are float32 by upstream name; `compiled` says whether the framework's compiler is in use: asked for, able
-    to run, and quicker (on the CPU and MPS, eager measured quicker). Raises KeyError for a parameter that is missing.
+    `params` are float32 by upstream name; `compiled` says whether the framework's compiler is in use: asked for, worth
+    its while on this backend, and able to run. Raises KeyError for a parameter that is missing.
     """
 
     def __init__(self, backend, recipe: Recipe, params: dict[str, np.ndarray], policy: str, compiled: bool = True):
         self.backend, self.recipe, self.policy = backend, recipe, policy
-        self.compiled = compiled and backend.name == "torch-cuda" and compiles(backend)
+        self.compiled = compiled and _pays(backend) and compiles(backend)
         self.groups = recipe.optimizer.groups(recipe.model)
         dtypes, matrices = recipe.dtypes.under(policy), recipe.optimizer.matrices
         self.stored = {name: dtypes.masters for name in recipe.model.shapes()}
@@ -145,6 +145,11 @@ class Trainer:
 
     def _tokens(self, tokens):  # NumPy or device, any integers -> (B, T) int64 on the device
         return tokens if isinstance(tokens, torch.Tensor) else self.backend.array(tokens, "int64")
+
+
+def _pays(backend) -> bool:
+    """On the CPU, torch.compile made upstream's step three times slower; on MPS it is young."""
+    return backend.name == "torch-cuda"
 
 
 def _rule(group):
