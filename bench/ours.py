@@ -17,8 +17,8 @@ class Ours(Unsupported):
 
     policies = POLICIES
 
-    def __init__(self, backend, compiled: bool = True):
-        self.backend, self.compiled, self.name = backend, compiled, backend.name
+    def __init__(self, backend):
+        self.backend, self.name = backend, backend.name
         modules = ("gpt", "loss", "muon", "train", "loader")
         self.gpt, self.loss, self.muon, self._train, self._loader = (
             import_module(f"impl.{backend.framework}.{module}") for module in modules
@@ -68,7 +68,7 @@ class Ours(Unsupported):
         return Session(self.trainer(recipe, params, policy))
 
     def train(self, recipe, params, steps, progress, policy):
-        trainer = self.trainer(recipe, params, policy)
+        trainer = self.trainer(recipe, params, policy, compiled=True)
         rows = [
             trainer.step(micro_batches, recipe.schedule.at(i, done))
             for i, (micro_batches, done) in enumerate(zip(steps, progress, strict=True))
@@ -87,8 +87,9 @@ class Ours(Unsupported):
         """`batches` drawn ahead of need and on the device: (inputs, targets, epoch)."""
         return self._loader.prefetch(batches, self.backend)
 
-    def trainer(self, recipe: Recipe, params: Params, policy: str):
-        return self._train.Trainer(self.backend, recipe, dict(params), policy, compiled=self.compiled)
+    def trainer(self, recipe: Recipe, params: Params, policy: str, compiled: bool = False):
+        """The shipped trainer; questions of a new shape each are asked without compiling, training with it."""
+        return self._train.Trainer(self.backend, recipe, dict(params), policy, compiled=compiled)
 
 
 def evaluate(trainer, scored: Windows, rows: int) -> BitsPerByte:

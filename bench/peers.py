@@ -111,7 +111,7 @@ def upstream_step(module: ModuleType, recipe: Recipe, tokens, targets) -> Callab
 
 def our_step(recipe: Recipe, tokens, targets) -> Callable[[], None]:
     """The same of ours, through the shipped trainer in bfloat16."""
-    trainer = Ours(backends.load("torch-cpu")).trainer(recipe, init(recipe.model, 0), "bfloat16")
+    trainer = Ours(backends.load("torch-cpu")).trainer(recipe, init(recipe.model, 0), "bfloat16", compiled=True)
     hyper = recipe.schedule.at(0, 0.0)
     return lambda: trainer.step([(tokens, targets)], hyper)
 

@@ -84,7 +84,7 @@ def run(job: Job, console: Console) -> Record:
         prepared = prepare(order.data, recipe.model.vocab_size, recipe.data, progress=report)
     conformance = conform(job.backend.name, console)
     subject = Ours(job.backend)
-    trainer = subject.trainer(recipe, subject.init(recipe, order.seed), job.policy)
+    trainer = subject.trainer(recipe, subject.init(recipe, order.seed), job.policy, compiled=True)
     scoring = windows(prepared, recipe.model.sequence_len)
     console.print(f"warming up: {job.backend.name}, preset {job.preset} ({job.why}), {job.policy}")
     warmup, compile_s = warm(trainer, recipe)

@@ -12,7 +12,7 @@ from impl.spec.model import Model
 from impl.spec.optimizer import Optimizer
 from impl.spec.schedule import Schedule
 
-DTYPES = ("compute", "float32", "bfloat16", "float16")
+DTYPES = ("compute", "float64", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, kw_only=True)
