@@ -60,4 +60,4 @@ def _told_in_one_line(job):
             raise
         rows, first = job.recipe.data.device_batch, str(error).strip().splitlines()[0]
         reason = f"out of memory with device_batch={rows} ({first}); try --set device_batch={max(1, rows // 2)}"
-    pytest.fail(reason, pytrace=False)
+    raise pytest.fail.Exception(reason, pytrace=False) from None
