@@ -94,10 +94,9 @@ def run(job: Job, console: Console) -> Record:
         return evaluate(trainer, scoring, recipe.data.device_batch)
 
     console.print(f"warm after {warmup.seconds:.1f} s ({compile_s:.1f} s of compiling); scoring the start")
-    start = Run()
-    initial = scored(start, score)
+    initial = scored(Run(), score)
     if initial is None:
-        raise Unscorable(f"{start.failure.message}; change what --set or --precision set")
+        raise Unscorable(f"the untrained model's score is not finite with --set {order.settings}; take values back")
     job.backend.reset_peak_memory()
     source = batches(prepared, "train", recipe.data.device_batch, recipe.model.sequence_len, recipe.data)
     tokens_per_byte = initial.tokens / initial.bytes

@@ -12,7 +12,7 @@ from impl.spec.model import Model
 from impl.spec.optimizer import Optimizer
 from impl.spec.schedule import Schedule
 
-DTYPES = ("compute", "float64", "float32", "bfloat16", "float16")
+DTYPES = ("compute", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,6 @@ class Dtypes:
     residual: str = rule("compute")
     logits: str = rule("float32")
 
-    def __post_init__(self):
-        for f in fields(self):
-            if getattr(self, f.name) not in DTYPES:
-                raise ValueError(f"{f.name}={getattr(self, f.name)!r} is no dtype here; try one of {list(DTYPES)}")
-
     def under(self, policy: str) -> "Dtypes":
         """The same with every "compute" replaced by `policy`."""
         named = {f.name: getattr(self, f.name) for f in fields(self)}
@@ -38,7 +33,7 @@ class Dtypes:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Model, optimizer, schedule, data and dtypes. Raises ValueError where the batch does not divide."""
+    """Model, optimizer, schedule, data and dtypes. Raises ValueError for those that do not fit."""
 
     name: str
     model: Model = field(default_factory=Model)
@@ -49,6 +44,9 @@ class Recipe:
 
     def __post_init__(self):
         self.accumulation()
+        for name, dtype in vars(self.dtypes).items():
+            if dtype not in DTYPES:
+                raise ValueError(f"{name}={dtype!r} is no dtype here; try one of {list(DTYPES)}")
 
     def accumulation(self) -> int:
         """Forward passes per optimizer step."""
