@@ -1,7 +1,7 @@
 """The one comparator: error against float64, measured in units of what rounding at that precision costs.
 
-A subject passes where its error <= k x yardstick + one ULP of the tensor's peak, in relative Frobenius norm and in the
-worst element. The yardstick is the oracle's own error at the emulated precision, RMS over draws of nearby inputs: one
+A subject passes where its error <= k x yardstick + what storing costs (half an ULP in relative Frobenius norm, an ULP of
+the tensor's peak in the worst element). The yardstick is the oracle's own error at the emulated precision, RMS over draws of nearby inputs: one
 draw's error can be near zero by luck, the pooled one cannot.
 """
 
@@ -37,9 +37,9 @@ class Error:
     @classmethod
     def between(cls, actual, truth) -> "Error":
         difference = np.abs(np.asarray(actual, np.float64) - truth)
-        norm, peak = np.linalg.norm(truth), np.max(np.abs(truth), initial=0)
         if not np.all(np.isfinite(difference)):
             return cls(np.inf, np.inf)
+        norm, peak = np.linalg.norm(truth), np.max(np.abs(truth), initial=0)
         return cls(_ratio(np.linalg.norm(difference), norm), _ratio(np.max(difference, initial=0), peak))
 
     @classmethod
@@ -154,12 +154,11 @@ def _judge(answer, truth, yardstick: Error, limit: Tolerance, policy: str) -> Ve
         return Verdict("fail", np.inf, f"has shape {answer.shape}, should have {truth.shape}")
     error = Error.between(answer, truth)
     ulp = precision("float32" if limit.wide else policy).ulp
-    norm, peak = np.linalg.norm(truth), np.max(np.abs(truth), initial=0)
-    allowed = Error(
-        limit.k * yardstick.frobenius + ulp * _ratio(peak, norm) if norm else 0.0,
-        limit.k * yardstick.worst + ulp if norm else 0.0,
-    )
-    floor = Error(max(yardstick.frobenius, ulp * _ratio(peak, norm)), max(yardstick.worst, ulp)) if norm else error
+    if np.any(truth):  # half an ULP in every element, a whole one in a single element: what storing alone may cost
+        allowed = Error(limit.k * yardstick.frobenius + ulp / 2, limit.k * yardstick.worst + ulp)
+    else:
+        allowed = Error(0.0, 0.0)
+    floor = Error(max(yardstick.frobenius, ulp / 2), max(yardstick.worst, ulp))
     ratio = max(_ratio(error.frobenius, floor.frobenius), _ratio(error.worst, floor.worst))
     if allowed.frobenius > INCONCLUSIVE:
         return Verdict("inconclusive", ratio)
