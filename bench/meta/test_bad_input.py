@@ -193,6 +193,14 @@ def test_a_score_that_is_not_finite_is_a_failure_too():
     assert run.failure.message == "the validation text scores nan nats after 2 steps" and not run.evals
 
 
+def test_a_start_without_a_score_is_told_before_training(backend, folder, cache, monkeypatch, silent):
+    monkeypatch.setenv("NANOMARK_CACHE", str(cache))
+    monkeypatch.setattr(score, "conform", lambda *_: None)
+    monkeypatch.setattr(score, "evaluate", lambda *_: BitsPerByte(nats=math.inf, bytes=1, tokens=1))
+    with pytest.raises(score.Unscorable, match="untrained model's score is not finite with --set .*wte_std"):
+        score.run(job(backend, data=str(folder), settings={"wte_std": "1e30"}), silent)
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_an_interrupt_in_mid_training_leaves_nothing_half(name, train, cache, tmp_path):
     words, environment = train
