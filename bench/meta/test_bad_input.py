@@ -197,7 +197,7 @@ def test_a_start_without_a_score_is_told_before_training(backend, folder, cache,
     monkeypatch.setenv("NANOMARK_CACHE", str(cache))
     monkeypatch.setattr(score, "conform", lambda *_: None)
     monkeypatch.setattr(score, "evaluate", lambda *_: BitsPerByte(nats=math.inf, bytes=1, tokens=1))
-    with pytest.raises(score.Unscorable, match="untrained model's score is not finite with --set .*wte_std"):
+    with pytest.raises(score.Unscorable, match=r"untrained model's score is not finite with --set .*wte_std"):
         score.run(job(backend, data=str(folder), settings={"wte_std": "1e30"}), silent)
 
 
