@@ -3,6 +3,7 @@
 Run with `pytest -m fast bench/meta/test_bad_options.py`.
 """
 
+import os
 import re
 from math import inf, nan
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from bench.meta.command import MAIN_JOB, PYTEST, only_line, run
 from bench.training.order import Order
 from impl.backend import Missing, discover
 
-pytestmark = [pytest.mark.fast, pytest.mark.meta]
+pytestmark = pytest.mark.meta
 
 USAGE = 4  # pytest's exit status for a wrong call
 BARE = {"recipe": "autoresearch", "preset": None, "set": [], "precision": None, "budget_s": None, "eval_every": None}
@@ -99,7 +100,7 @@ def bare(tmp_path) -> dict[str, str]:
     """The environment of someone who installed no framework."""
     for framework in ("torch", "mlx"):
         (tmp_path / f"{framework}.py").write_text(f"raise ModuleNotFoundError('stub', name='{framework}')")
-    return {"PYTHONPATH": str(tmp_path)}
+    return {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 @pytest.mark.parametrize("marker", ["slow", "fast"])
