@@ -65,7 +65,7 @@ class Backend(Protocol):
         ...
 
     def can_compile(self) -> bool:
-        """Whether the framework's compiler can run here; on the CPU it needs a C++ compiler."""
+        """Whether the framework's compiler can run here; it needs a C or C++ compiler."""
         ...
 
 
@@ -147,7 +147,7 @@ def _absence(asked: str, choices: list[str], found: dict[str, Found | Missing]) 
 
 @lru_cache
 def _told(name: str) -> None:
-    print(f"{name}: no C++ compiler found, so everything runs uncompiled", file=sys.stderr)
+    print(f"{name}: no compiler found, so everything runs uncompiled", file=sys.stderr)
 
 
 def compiles(backend: Backend) -> bool:

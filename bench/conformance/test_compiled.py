@@ -3,6 +3,7 @@
 `pytest -m fast -k compiled`
 """
 
+from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -15,7 +16,19 @@ from impl.spec import Model
 pytestmark = pytest.mark.fast
 
 MODEL = Model(sequence_len=8, vocab_size=37, depth=2, width=32, heads=2, kv_heads=1, gate_channels=6)
-CHECKED = ("mlx-metal", "torch-cuda", "mlx-cuda", "mlx-cpu")  # inductor's C++ takes a minute
+CHECKED = ("mlx-metal", "torch-cuda", "mlx-cuda", "mlx-cpu", "torch-cpu")
+
+
+def torch_compile():
+    import torch
+
+    return torch.compile
+
+
+def rms_norm(x, eps):
+    from torch.nn.functional import rms_norm
+
+    return rms_norm(x, x.shape[-1:], eps=eps)
 
 
 @pytest.mark.parametrize("name", CHECKED)
@@ -27,6 +40,11 @@ def test_compiled_steps_are_the_eager_steps(name, monkeypatch):
         pytest.skip(f"{name} has no compiler")
     train = import_module(f"impl.{backend.framework}.train")
     monkeypatch.setattr(train, "_pays", lambda backend: True)
+    if name == "torch-cpu":  # what CUDA compiles, traced in one piece; C++ for it would take a minute
+        traced = partial(torch_compile(), backend="aot_eager", fullgraph=True)
+        monkeypatch.setattr("torch.compile", lambda **options: lambda function: traced(function, **options))
+        monkeypatch.setattr("impl.torch.gpt.rms_norm", rms_norm)
+        monkeypatch.setattr("impl.torch.adamw.step_in_blocks", import_module("impl.torch.adamw").step)
     recipe = recipe_of(MODEL, accumulation=2)
     trainers = [train.Trainer(backend, recipe, params_of(MODEL, 0), "float32", compiled) for compiled in (True, False)]
     assert [trainer.compiled for trainer in trainers] == [True, False]

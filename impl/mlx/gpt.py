@@ -6,8 +6,6 @@ dtypes. B batch, T tokens, C width, H heads, K key/value heads, D head size, V v
 Test with `pytest -m fast -k gpt`.
 """
 
-from functools import lru_cache
-
 import mlx.core as mx
 import numpy as np
 from mlx import nn
@@ -34,11 +32,11 @@ def rope(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     return mx.concatenate((left * cos + right * sin, right * cos - left * sin), axis=-1)
 
 
-@lru_cache(maxsize=8)
 def window_mask(tokens, window, dtype):  # -> (T, T)
     """0 where query i may see key j: i - W <= j <= i, so W + 1 keys; elsewhere -inf. Added: quicker than a boolean."""
-    reach = np.subtract.outer(np.arange(tokens), np.arange(tokens))
-    return mx.array(np.where((reach >= 0) & (reach <= window), 0, -np.inf).astype(np.float32)).astype(dtype)
+    place = mx.arange(tokens)
+    reach = place[:, None] - place
+    return mx.where((reach >= 0) & (reach <= window), 0.0, -mx.inf).astype(dtype)
 
 
 def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D)

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -102,8 +103,9 @@ class TorchBackend:
         return found and found[1]
 
     def can_compile(self) -> bool:
-        if self.device.type == "cuda":
-            return self.torch.cuda.get_device_capability() >= (7, 0)
+        if self.device.type == "cuda":  # Triton builds its launchers with a C compiler
+            triton = find_spec("triton") and self.torch.cuda.get_device_capability() >= (7, 0)
+            return bool(triton and any(shutil.which(compiler) for compiler in ("cc", "gcc", "clang")))
         return any(shutil.which(compiler) for compiler in ("g++", "clang++"))
 
     def _gemm_s(self, dtype: str) -> float:

@@ -6,8 +6,6 @@ dtypes. B batch, T tokens, C width, H heads, K key/value heads, D head size, V v
 Test with `pytest -m fast -k gpt`.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import torch
 from torch import nn
@@ -65,11 +63,11 @@ def rope(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     return torch.cat((left * cos + right * sin, right * cos - left * sin), dim=-1)
 
 
-@lru_cache(maxsize=8)
 def window_mask(tokens, window, device):  # -> (T, T) bool
     """True where query i may see key j: i - W <= j <= i, so W + 1 keys."""
-    reach = np.subtract.outer(np.arange(tokens), np.arange(tokens))
-    return torch.tensor((reach >= 0) & (reach <= window), device=device)
+    place = torch.arange(tokens, device=device)
+    reach = place[:, None] - place
+    return (reach >= 0) & (reach <= window)
 
 
 def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D)
