@@ -6,9 +6,13 @@ Runs that checkout's code. `python -m bench.peers --upstream PATH [--rounds 12]`
 import argparse
 import ast
 import importlib.util
+import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from types import ModuleType, SimpleNamespace
@@ -24,6 +28,8 @@ from impl.spec import RECIPES, Data, Recipe
 from impl.spec.model import sized
 
 WARMUP_ROUNDS = 3
+REST_S = 0.3  # OpenMP threads spin on after their work; the other side must not pay for that
+SIDES = ("ours", "upstream")
 
 
 def definitions(source: str) -> str:
@@ -116,14 +122,39 @@ def our_step(recipe: Recipe, tokens, targets) -> Callable[[], None]:
     return lambda: trainer.step([(tokens, targets)], hyper)
 
 
-def interleaved(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round, A B A B ..., after warm-up rounds that do not count."""
-    samples: dict[str, list[float]] = {name: [] for name in steps}
+def serve(side: str, checkout: Path, recipe: Recipe, pipe: Connection) -> None:
+    """One side in a process of its own: times one step for each message, until told to stop."""
+    shape = (2, recipe.data.device_batch, recipe.model.sequence_len)
+    tokens, targets = np.random.default_rng(0).integers(0, recipe.model.vocab_size, shape)
+    if side == "ours":
+        step = our_step(recipe, tokens, targets)
+    else:
+        step = upstream_step(load_upstream(checkout), recipe, tokens, targets)
+    while pipe.recv():
+        pipe.send(seconds(step))
+
+
+def interleaved(checkout: Path, recipe: Recipe, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each round, A B A B ..., after warm-up rounds that do not count.
+
+    Each side has its own process, or it would run with the other's allocator settings; the one that waits is idle.
+    """
+    context = get_context("spawn")
+    pipes = {}
+    for side in SIDES:
+        pipes[side], theirs = context.Pipe()
+        context.Process(target=serve, args=(side, checkout, recipe, theirs), daemon=True).start()
+        theirs.close()
+    samples: dict[str, list[float]] = {side: [] for side in SIDES}
     for round_ in range(WARMUP_ROUNDS + rounds):
-        for name, step in steps.items():
-            taken_s = seconds(step)
+        for side, pipe in pipes.items():
+            pipe.send(True)
+            taken_s = pipe.recv()
             if round_ >= WARMUP_ROUNDS:
-                samples[name].append(taken_s)
+                samples[side].append(taken_s)
+            time.sleep(REST_S)
+    for pipe in pipes.values():
+        pipe.send(False)
     return samples
 
 
@@ -134,12 +165,10 @@ def main() -> None:
     arguments = parser.parse_args()
     model = sized(4, sequence_len=512)
     recipe = replace(RECIPES["autoresearch"], model=model, data=Data(total_batch=4096, device_batch=8))
-    tokens, targets = np.random.default_rng(0).integers(0, model.vocab_size, (2, 8, model.sequence_len))
-    steps = {
-        "ours": our_step(recipe, tokens, targets),
-        "upstream": upstream_step(load_upstream(arguments.upstream), recipe, tokens, targets),
-    }
-    samples = interleaved(steps, arguments.rounds)
+    try:
+        samples = interleaved(arguments.upstream, recipe, arguments.rounds)
+    except EOFError:
+        sys.exit("one side died; its traceback is above")
     for name, taken in samples.items():
         print(f"{name:<10}{recipe.data.total_batch / median(taken):>10,.0f} tokens/s (median of {len(taken)} steps)")
     ratios = [theirs / mine for mine, theirs in zip(samples["ours"], samples["upstream"], strict=True)]

@@ -7,8 +7,6 @@ import torch
 
 from impl.spec import AdamW
 
-BLOCK = 2**16  # elements
-
 
 def rates(rule: AdamW, lr, hyper, steps):
     """What `step` is told of the schedule: factor of decay, rate over the first bias, inverse of the second.
@@ -30,12 +28,3 @@ def step(param, grad, first, second, rates, rule: AdamW, dtype):  # 4 x one shap
     second = beta2 * second + (1 - beta2) * grad.square()
     param = param * keep - size * first / (torch.sqrt(second * unbias) + rule.eps)
     return tuple(x.to(getattr(torch, dtype)) for x in (param, first, second))
-
-
-def step_in_blocks(param, grad, first, second, rates, rule: AdamW, dtype):  # as `step`, in place
-    """The same on a CPU: each operation passes over all it is given, so it is given what a cache holds."""
-    arrays = (x.view(-1).split(BLOCK) for x in (param, grad, first, second))
-    for block in zip(*arrays, strict=True):
-        for old, new in zip((block[0], *block[2:]), step(*block, rates, rule, dtype), strict=True):
-            old.copy_(new)
-    return param, first, second

@@ -12,42 +12,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from impl.spec import Dtypes, Model
+from impl.torch import cpu
 from impl.torch.loss import cross_entropy, row_nats, softcapped
 
 
 def rms_norm(x, eps):  # (..., N) -> (..., N)
     """x / sqrt(mean(x^2) + eps) over the last axis; the mean is taken in float32."""
-    return _CpuRmsNorm.apply(x, eps) if x.device.type == "cpu" else F.rms_norm(x, x.shape[-1:], eps=eps)
-
-
-class _CpuRmsNorm(torch.autograd.Function):
-    """F.rms_norm's gradient is a dozen passes over memory on a CPU; this works in blocks that a cache holds."""
-
-    @staticmethod
-    def forward(ctx, x, eps):
-        rows, y = x.reshape(-1, x.shape[-1]), torch.empty_like(x, memory_format=torch.contiguous_format)
-        inverse = torch.empty(rows.shape[0], 1)
-        for block, y_block, r in _blocks(rows, y.view(rows.shape), inverse):
-            wide = block.float()
-            r.copy_(wide.square().mean(-1, keepdim=True).add_(eps).rsqrt_())
-            y_block.copy_(wide * r)
-        ctx.save_for_backward(y, inverse)
-        return y
-
-    @staticmethod
-    def backward(ctx, dy):
-        y, inverse = ctx.saved_tensors
-        rows, dx = dy.reshape(-1, y.shape[-1]), torch.empty_like(y)
-        for block, y_block, r, dx_block in _blocks(rows, y.view(rows.shape), inverse, dx.view(rows.shape)):
-            wide, y_wide = block.float(), y_block.float()
-            mean = (wide * y_wide).mean(-1, keepdim=True)
-            dx_block.copy_(wide.addcmul(y_wide, mean, value=-1).mul_(r))
-        return dx, None
-
-
-def _blocks(rows, *others):  # (n, N), ... -> the same rows of each, 2**16 elements of the first at a time
-    size = max(1, 2**16 // rows.shape[-1])
-    return zip(*(x.split(size) for x in (rows, *others)), strict=True)
+    return cpu.rms_norm(x, eps) if x.device.type == "cpu" else F.rms_norm(x, x.shape[-1:], eps=eps)
 
 
 def rope_tables(sequence_len, head_dim, base, dtype):  # -> cos, sin: 2 x (T, D/2)

@@ -8,7 +8,7 @@ import torch
 
 from impl.backend import compiles
 from impl.spec import Hyper, Muon, Recipe
-from impl.torch import adamw, muon
+from impl.torch import adamw, cpu, muon
 from impl.torch.gpt import GPT
 
 
@@ -31,7 +31,7 @@ class Trainer:
         self.params = dict(self.model.named_parameters())
         maybe_compiled = torch.compile(dynamic=False) if self.compiled else lambda function: function
         self._loss = maybe_compiled(self.model.loss)
-        adamw_step = adamw.step_in_blocks if backend.device.type == "cpu" else adamw.step
+        adamw_step = cpu.adamw_step if backend.device.type == "cpu" else adamw.step
         self._muon_step, self._adamw_step = maybe_compiled(muon.step), maybe_compiled(adamw_step)
         self.load({"step": np.array(0)} | params | self._no_moments())
 
