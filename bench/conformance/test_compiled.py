@@ -44,7 +44,7 @@ def test_compiled_steps_are_the_eager_steps(name, monkeypatch):
         traced = partial(torch_compile(), backend="aot_eager", fullgraph=True)
         monkeypatch.setattr("torch.compile", lambda **options: lambda function: traced(function, **options))
         monkeypatch.setattr("impl.torch.gpt.rms_norm", rms_norm)
-        monkeypatch.setattr("impl.torch.adamw.step_in_blocks", import_module("impl.torch.adamw").step)
+        monkeypatch.setattr("impl.torch.cpu.adamw_step", import_module("impl.torch.adamw").step)
     recipe = recipe_of(MODEL, accumulation=2)
     trainers = [train.Trainer(backend, recipe, params_of(MODEL, 0), "float32", compiled) for compiled in (True, False)]
     assert [trainer.compiled for trainer in trainers] == [True, False]
