@@ -1,8 +1,8 @@
 """The one comparator: error against float64, measured in units of what rounding at that precision costs.
 
-A subject passes where its error <= k x yardstick + one ULP, in relative Frobenius norm and in the worst element relative
-to the tensor's peak. The yardstick is the oracle's own error at the emulated precision, RMS over draws of nearby inputs: one
-draw's error can be near zero by luck, the pooled one cannot.
+A subject passes where its error <= k x yardstick + one ULP, in relative Frobenius norm and in the worst element
+relative to the peak. The yardstick is the oracle's own error at the emulated precision, RMS over draws of nearby
+inputs: the error of one draw can be near zero by luck, the pooled one cannot.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,7 +48,7 @@ class Error:
         return cls(*np.sqrt(squares.mean(axis=0)).tolist())
 
 
-def _ratio(error: float, size: float) -> float:
+def _ratio(error, size) -> float:
     return float(error / size) if size else (0.0 if error == 0 else np.inf)
 
 

@@ -46,4 +46,4 @@ def probe_gemm(backend, precision: str, when: str) -> Probe:
     a = backend.array(np.random.default_rng(0).standard_normal((size, size), np.float32), precision)
     backend.sync(a @ a)
     fastest_s = min(seconds(lambda: backend.sync(a @ a)) for _ in range(PROBE_REPEATS))
-    return Probe(when=when, flop=2 * size**3, seconds=fastest_s, precision=precision)
+    return Probe.model_validate({"when": when, "flop": 2 * size**3, "seconds": fastest_s, "precision": precision})

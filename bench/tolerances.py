@@ -1,25 +1,54 @@
-"""The one table of tolerances: how many yardsticks of error a quantity may show, and the measurement that set it."""
+"""The one table of tolerances: how many yardsticks of error a quantity may show, and the measurement that set it.
+
+`worst` is the largest ratio seen on correct subjects: torch-cpu and mlx-cpu over 50 examples
+(`pytest -m conformance --hypothesis-profile=deep`), torch-cuda and mlx-cuda on an H200 over 12. k is at least twice
+that, and below the smallest ratio of any mutant of the row: `pytest -m meta -k mutant` fails where it is not.
+"""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """k: allowed error in yardsticks. worst: largest ratio measured on correct subjects. wide: held in float32."""
+    """k: allowed error in yardsticks. worst: largest ratio measured. wide: held in float32 whatever the policy."""
 
     k: float
     worst: float
     wide: bool = False
 
 
-_TABLE = {}
+_TABLE = {
+    # Long sums: BLAS and MLX's reductions add in other orders than NumPy, some of them one by one.
+    ("matmul", "float32"): Tolerance(8, 3.6),
+    ("matmul", "bfloat16"): Tolerance(3, 1.2),
+    ("rms_norm", "float32"): Tolerance(9, 4.3),
+    ("rms_norm", "bfloat16"): Tolerance(3, 1.1),
+    ("rope", "float32"): Tolerance(3, 1.2),
+    ("rope", "bfloat16"): Tolerance(3, 1.4),
+    ("attention", "float32"): Tolerance(4, 1.7),
+    ("attention", "bfloat16"): Tolerance(3, 1.2),
+    # One number, or one a row: RMS over draws says little about the tail of a single draw.
+    ("cross_entropy", "float32"): Tolerance(5, 2.0, wide=True),
+    ("cross_entropy", "bfloat16"): Tolerance(6, 2.6, wide=True),
+    ("nats", "float32"): Tolerance(4, 1.3, wide=True),
+    ("nats", "bfloat16"): Tolerance(6, 2.5, wide=True),
+    ("loss", "float32"): Tolerance(5, 1.6, wide=True),
+    ("loss", "bfloat16"): Tolerance(8, 3.7, wide=True),
+    ("activations", "float32"): Tolerance(4, 1.9),
+    ("activations", "bfloat16"): Tolerance(3, 1.5),
+    ("logits", "float32"): Tolerance(4, 1.8, wide=True),
+    ("logits", "bfloat16"): Tolerance(3, 1.4, wide=True),
+    ("grads", "float32"): Tolerance(7, 3.4, wide=True),
+    ("grads", "bfloat16"): Tolerance(6, 2.9, wide=True),
+    ("orthogonalize", "float32"): Tolerance(6, 2.6, wide=True),
+    ("orthogonalize", "bfloat16"): Tolerance(8, 3.7),
+    ("optimizer", "float32"): Tolerance(7, 3.3, wide=True),
+    ("optimizer", "bfloat16"): Tolerance(3, 1.2, wide=True),
+    ("trajectory", "float32"): Tolerance(6, 2.9, wide=True),
+    ("trajectory", "bfloat16"): Tolerance(5, 2.0, wide=True),
+}
 
 
 def tolerance(quantity: str, policy: str) -> Tolerance:
-    """The row of this quantity at this policy. Raises KeyError where a check forgot to measure one."""
-    return _TABLE.get(
-        (quantity, policy),
-        Tolerance(
-            4, 0, quantity in ("loss", "grads", "muon", "adamw", "logits", "nats", "orthogonalize", "cross_entropy")
-        ),
-    )
+    """The row of this quantity at this policy. Raises KeyError for a check whose row nobody has measured."""
+    return _TABLE[quantity, policy]

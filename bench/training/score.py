@@ -185,25 +185,27 @@ def conform(backend: str, console: Console) -> schema.Conformance:
 def _run_section(job: Job, run: Run, warmup, compile_s: float, prepared: Prepared, source: Batches) -> schema.Run:
     recipe, packed = job.recipe, source.packed
     train_tokens = count_tokens(prepared, "train")
-    return schema.Run(
-        seed=job.order.seed,
-        policy=job.policy,
-        precision_observed=None,
-        mode="fixed-budget",
-        budget_s=recipe.schedule.budget_s,
-        device_batch=recipe.data.device_batch,
-        total_batch=recipe.data.total_batch,
-        sequence_len=recipe.model.sequence_len,
-        depth=recipe.model.depth,
-        parameters=count(recipe.model),
-        flop_per_token=flop_per_token(recipe.model),
-        warmup=warmup,
-        compile_s=compile_s,
-        excluded_steps=0,
-        steps=schema.Steps(**{name: column(getattr(run, name)) for name in schema.Steps.model_fields}),
-        evals=tuple(run.evals),
-        epochs=(packed.emitted + packed.discarded) / train_tokens,
-        train_tokens=train_tokens,
-        discarded=packed.discarded / packed.read,
-        failure=run.failure,
+    return schema.Run.model_validate(
+        {
+            "seed": job.order.seed,
+            "policy": job.policy,
+            "precision_observed": None,
+            "mode": "fixed-budget",
+            "budget_s": recipe.schedule.budget_s,
+            "device_batch": recipe.data.device_batch,
+            "total_batch": recipe.data.total_batch,
+            "sequence_len": recipe.model.sequence_len,
+            "depth": recipe.model.depth,
+            "parameters": count(recipe.model),
+            "flop_per_token": flop_per_token(recipe.model),
+            "warmup": warmup,
+            "compile_s": compile_s,
+            "excluded_steps": 0,
+            "steps": {name: column(getattr(run, name)) for name in schema.Steps.model_fields},
+            "evals": tuple(run.evals),
+            "epochs": (packed.emitted + packed.discarded) / train_tokens,
+            "train_tokens": train_tokens,
+            "discarded": packed.discarded / packed.read,
+            "failure": run.failure,
+        }
     )

@@ -5,8 +5,6 @@ from rich.console import Console
 from reports import derived
 from reports.record import Record
 
-UNRANKED_AFTER_EPOCHS = 1.0
-
 
 def print_summary(record: Record, total_s: float, console: Console) -> None:
     """`key: value` lines after `---`; scripts that read upstream's block can read this one."""
@@ -44,7 +42,7 @@ def own_keys(record: Record) -> dict[str, str]:
     """What makes the score above mean something."""
     run, result = record.run, record.result
     passes = f"{run.epochs:.2f}"
-    if run.epochs > UNRANKED_AFTER_EPOCHS:
+    if derived.memory_limited(record):
         passes += " (more than one pass over the text: memory-limited, ranked apart)"
     keys = {
         "preset": f"{record.identity.preset}, division {record.identity.division}",
