@@ -167,6 +167,7 @@ def looped(trainer, nats=1.0):
         trainer,
         preset("tiny"),
         iter([(None, None, 1)] * 9),
+        pace=loop.Pace(300.0),
         show=lambda run: None,
         evaluate=lambda: BitsPerByte(nats=nats, bytes=1, tokens=1),
         eval_every=2,

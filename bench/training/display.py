@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.training.loop import Run
+from bench.training.loop import Pace, Run
 from impl.flops import flop_per_token
 from impl.spec import Recipe
 
@@ -21,11 +21,11 @@ SMOOTHING = 0.9
 
 
 class Display:
-    """A context: call it with the run after each step. `peak_flop_per_s` is what MFU is a share of, None if unknown."""
+    """A context: call it with the run after each step. `peak_flop_per_s` is what MFU is a share of."""
 
-    def __init__(self, recipe: Recipe, tokens_per_byte: float, peak_flop_per_s: float | None, console: Console):
-        self.recipe, self.tokens_per_byte, self.peak_flop_per_s = recipe, tokens_per_byte, peak_flop_per_s
-        self.console = console
+    def __init__(self, recipe: Recipe, pace: Pace, tokens_per_byte: float, peak_flop_per_s: float, console: Console):
+        self.recipe, self.pace, self.console = recipe, pace, console
+        self.tokens_per_byte, self.peak_flop_per_s = tokens_per_byte, peak_flop_per_s
         self.live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self.smooth, self.printed_s = 0.0, float("-inf")
 
@@ -40,7 +40,7 @@ class Display:
 
     def __call__(self, run: Run) -> None:
         self.smooth = SMOOTHING * self.smooth + (1 - SMOOTHING) * run.loss[-1]
-        done = run.timed_s >= self.recipe.schedule.budget_s or run.failure is not None
+        done = self.pace.share(run) >= 1 or run.failure is not None
         if self.live:
             self.live.update(self._panel(run))
         if (not self.live and time.monotonic() - self.printed_s >= PLAIN_EVERY_S) or done:
@@ -49,17 +49,17 @@ class Display:
 
     def _panel(self, run: Run) -> Table:
         table = Table.grid()
-        table.add_row(ProgressBar(total=self.recipe.schedule.budget_s, completed=run.timed_s, width=60))
+        table.add_row(ProgressBar(total=1.0, completed=self.pace.share(run), width=60))
         table.add_row(Text(self._line(run)))
         return table
 
     def _line(self, run: Run) -> str:
-        step, budget_s = len(run.step_s), self.recipe.schedule.budget_s
+        step, share = len(run.step_s), self.pace.share(run)
         loss = self.smooth / (1 - SMOOTHING**step)
         tokens_per_s = self.recipe.data.total_batch / run.step_s[-1]
         return " | ".join(
             [
-                f"step {step - 1:05d} ({100 * min(run.timed_s / budget_s, 1):.1f}%)",
+                f"step {step - 1:05d} ({100 * share:.1f}%)",
                 f"loss: {loss:.6f}",
                 f"bpb: ~{loss * self.tokens_per_byte / log(2):.3f}",
                 f"lrm: {run.lr[-1]:.2f}",
@@ -67,11 +67,9 @@ class Display:
                 f"tok/sec: {tokens_per_s:,.0f}",
                 f"mfu: {self._mfu_percent(tokens_per_s)}",
                 f"epoch: {run.epoch}",
-                f"remaining: {max(0, budget_s - run.timed_s):.0f}s",
+                f"remaining: {run.timed_s * (1 / share - 1):.0f}s",
             ]
         )
 
     def _mfu_percent(self, tokens_per_s: float) -> str:
-        if self.peak_flop_per_s is None:
-            return "n/a"
         return f"{100 * tokens_per_s * flop_per_token(self.recipe.model) / self.peak_flop_per_s:.1f}%"

@@ -1,4 +1,4 @@
-"""Train for a budget of timed seconds. Every trained step is timed; nothing else counts.
+"""Train for a budget of timed seconds, or along a recorded run. Every trained step is timed; nothing else counts.
 
 `pytest -m slow --preset tiny --budget-s 10`
 """
@@ -34,29 +34,47 @@ class Run:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True)
+class Pace:
+    """The schedule's progress at each step: by the clock, or as another run had it, so that timing plays no part."""
+
+    budget_s: float
+    replay: tuple[float, ...] | None = None
+
+    def share(self, run: Run) -> float:
+        """How much of the run is done, in [0, 1]."""
+        if self.replay is None:
+            return min(run.timed_s / self.budget_s, 1.0)
+        return len(run.step_s) / len(self.replay)
+
+    def progress(self, run: Run) -> float:
+        """What the schedules of the coming step follow."""
+        return self.share(run) if self.replay is None else self.replay[len(run.step_s)]
+
+
 def train(
     trainer,
     recipe: Recipe,
     batches: Iterator,
     *,
+    pace: Pace,
     show: Callable[[Run], None],
     evaluate: Callable[[], BitsPerByte],
     eval_every: int | None,
     probe: Callable[[], Probe],
 ) -> Run:
-    """Step until the timed seconds reach the budget. `batches` yields (inputs, targets, epoch) on the device.
+    """Step until `pace` says that the run is done. `batches` yields (inputs, targets, epoch) on the device.
 
     `evaluate` and `probe` run between steps, outside the budget. A loss that is not finite or above 100, or a score
     that is not finite, ends the run with a failure; its steps are kept.
     """
-    run, budget_s, accumulation = Run(), recipe.schedule.budget_s, recipe.accumulation()
-    probe_at_s = PROBE_EVERY_S
+    run, probe_at_s = Run(), PROBE_EVERY_S
     with _without_garbage_collection() as collect:
-        while run.timed_s < budget_s and run.failure is None:
-            _step(run, trainer, recipe, batches, accumulation, budget_s)
+        while pace.share(run) < 1 and run.failure is None:
+            _step(run, trainer, recipe, batches, pace.progress(run))
             show(run)
             collect(len(run.step_s))
-            if run.timed_s >= probe_at_s and run.timed_s < budget_s:
+            if run.timed_s >= probe_at_s and pace.share(run) < 1:
                 run.probes.append(probe())
                 probe_at_s += PROBE_EVERY_S
             if eval_every and len(run.step_s) % eval_every == 0 and run.failure is None:
@@ -64,11 +82,11 @@ def train(
     return run
 
 
-def _step(run: Run, trainer, recipe: Recipe, batches: Iterator, accumulation: int, budget_s: float) -> None:
-    step, progress = len(run.step_s), min(run.timed_s / budget_s, 1.0)
+def _step(run: Run, trainer, recipe: Recipe, batches: Iterator, progress: float) -> None:
+    step = len(run.step_s)
     hyper = recipe.schedule.at(step, progress)
     start_ns = time.perf_counter_ns()
-    drawn = [next(batches) for _ in range(accumulation)]
+    drawn = [next(batches) for _ in range(recipe.accumulation())]
     loss, grad_norm = trainer.step([(inputs, targets) for inputs, targets, _ in drawn], hyper)
     step_s = (time.perf_counter_ns() - start_ns) / 1e9
     run.timed_s += step_s

@@ -24,6 +24,7 @@ class Order:
     eval_every: int | None = None
     seed: int = 42
     data: str = "sotu-v1"
+    replay: str | None = None
 
     @classmethod
     def of(cls, option) -> "Order":
@@ -37,6 +38,7 @@ class Order:
             eval_every=option.eval_every,
             seed=option.seed,
             data=option.data,
+            replay=option.replay,
         )
 
     def __post_init__(self):

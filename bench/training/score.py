@@ -19,7 +19,7 @@ from bench import hardware, identity
 from bench.measure import probe_gemm, warm_up
 from bench.ours import Ours, evaluate
 from bench.training.display import Display
-from bench.training.loop import Run, scored, train
+from bench.training.loop import Pace, Run, scored, train
 from bench.training.order import Order
 from impl import backend as backends
 from impl.data import progress as preparation
@@ -32,7 +32,7 @@ from impl.spec import PRESETS, Recipe
 from impl.spec.optimizer import count
 from reports import schema
 from reports.chips import find
-from reports.record import Record, column
+from reports.record import Record, column, load
 
 
 class Unscorable(ValueError):
@@ -50,6 +50,7 @@ class Job:
     why: str
     recipe: Recipe
     policy: str
+    pace: Pace
 
     @classmethod
     def of(cls, order: Order) -> "Job":
@@ -59,7 +60,8 @@ class Job:
         name, why = (order.preset, "as asked") if order.preset else hardware.suggest_preset(machine, backend.name)
         recipe = order.build(name)
         policy = order.precision or PRESETS[name].precision
-        return cls(order, backend, machine, name, why, recipe, backend.default_policy() if policy == "auto" else policy)
+        policy = backend.default_policy() if policy == "auto" else policy
+        return cls(order, backend, machine, name, why, recipe, policy, _pace(order, recipe))
 
     @property
     def division(self) -> str:
@@ -74,6 +76,19 @@ class Job:
         chip = find(self.machine.chip, self.machine.gpu_cores)
         peak = chip.peaks.get(self.policy) if chip else None
         return (peak.flop_per_s, peak.name) if peak else None
+
+
+def _pace(order: Order, recipe: Recipe) -> Pace:
+    """By the clock, or along the report that --replay names. Raises ValueError where it is of another recipe."""
+    if order.replay is None:
+        return Pace(recipe.schedule.budget_s)
+    recorded = load(order.replay)
+    for which in ("recipe", "config"):
+        if getattr(recorded.identity.hashes, which) != recipe.hash(which):
+            told = f"--preset {recorded.identity.preset} --budget-s {recorded.run.budget_s:g}"
+            told += "".join(f" --set {key}={value}" for key, value in recorded.identity.settings.items())
+            raise ValueError(f"--replay {order.replay}: its {which} is not the one asked for; try {told}")
+    return Pace(recipe.schedule.budget_s, recorded.run.steps.progress)
 
 
 def run(job: Job, console: Console) -> Record:
@@ -102,11 +117,15 @@ def run(job: Job, console: Console) -> Record:
     tokens_per_byte = initial.tokens / initial.bytes
     known_peak = job.peak_flop_per_s()
     peak_flop_per_s = known_peak[0] if known_peak else max(p.flop / p.seconds for p in probes)
-    with Display(recipe, tokens_per_byte, peak_flop_per_s, console) as show, closing(subject.prefetch(source)) as ahead:
+    with (
+        Display(recipe, job.pace, tokens_per_byte, peak_flop_per_s, console) as show,
+        closing(subject.prefetch(source)) as ahead,
+    ):
         measured = train(
             trainer,
             recipe,
             ahead,
+            pace=job.pace,
             show=show,
             evaluate=score,
             eval_every=order.eval_every,
@@ -190,7 +209,7 @@ def _run_section(job: Job, run: Run, warmup, compile_s: float, prepared: Prepare
             "seed": job.order.seed,
             "policy": job.policy,
             "precision_observed": None,
-            "mode": "fixed-budget",
+            "mode": "fixed-budget" if job.pace.replay is None else "fixed-tokens",
             "budget_s": recipe.schedule.budget_s,
             "device_batch": recipe.data.device_batch,
             "total_batch": recipe.data.total_batch,
