@@ -1,6 +1,6 @@
 """The one comparator: error against float64, measured in units of what rounding at that precision costs.
 
-A subject passes where its error <= k x yardstick + one ULP, in relative Frobenius norm and in the worst element
+A subject passes where its error <= k x yardstick + two ULPs, in relative Frobenius norm and in the worst element
 relative to the peak. The yardstick is the oracle's own error at the emulated precision, RMS over draws of nearby
 inputs: the error of one draw can be near zero by luck, the pooled one cannot.
 """
@@ -20,6 +20,9 @@ Ask = Callable[[Subject, Arrays, str], Arrays]  # puts one question to a subject
 
 DRAWS = 8
 JITTER = 2.0**-6  # of each input in a draw: enough to redraw every bfloat16 rounding, too little to change the problem
+# Where rounding happens to cost nothing, a kernel may still be this far off: torch-cuda's float32 attention over a
+# single key, whose weight is 1, was 1.4 ULPs of the peak away on an H200.
+FLOOR_ULPS = 2
 INCONCLUSIVE = 0.25  # a limit above this relative error separates nothing; metamorphic checks cover such cases
 
 
@@ -153,12 +156,12 @@ def _judge(answer, truth, yardstick: Error, limit: Tolerance, policy: str) -> Ve
     if answer.shape != truth.shape:
         return Verdict("fail", np.inf, f"has shape {answer.shape}, should have {truth.shape}")
     error = Error.between(answer, truth)
-    ulp = precision("float32" if limit.wide else policy).ulp
-    if np.any(truth):  # where rounding happens to cost nothing, a kernel may still be one ULP away
-        allowed = Error(limit.k * yardstick.frobenius + ulp, limit.k * yardstick.worst + ulp)
+    ulps = FLOOR_ULPS * precision("float32" if limit.wide else policy).ulp
+    if np.any(truth):
+        allowed = Error(limit.k * yardstick.frobenius + ulps, limit.k * yardstick.worst + ulps)
     else:
         allowed = Error(0.0, 0.0)
-    floor = Error(max(yardstick.frobenius, ulp), max(yardstick.worst, ulp))
+    floor = Error(max(yardstick.frobenius, ulps), max(yardstick.worst, ulps))
     ratio = max(_ratio(error.frobenius, floor.frobenius), _ratio(error.worst, floor.worst))
     if allowed.frobenius > INCONCLUSIVE:
         return Verdict("inconclusive", ratio)

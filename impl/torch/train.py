@@ -29,6 +29,8 @@ class Trainer:
         self.muon_dtype = policy if matrices.dtype == "compute" else matrices.dtype
         self.model = GPT(recipe.model, recipe.dtypes, policy).to(backend.device)
         self.params = dict(self.model.named_parameters())
+        if self.compiled:
+            torch._dynamo.reset()  # after eight shapes, other trainers' among them, it would silently stop compiling
         maybe_compiled = torch.compile(dynamic=False) if self.compiled else lambda function: function
         self._loss = maybe_compiled(self.model.loss)
         adamw_step = cpu.adamw_step if backend.device.type == "cpu" else adamw.step
