@@ -1,6 +1,6 @@
 """Bad text, a loss that is lost, a full disk and an interrupt: a clear end, and whatever was whole stays whole.
 
-Run with `pytest -m fast bench/meta/test_bad_input.py`.
+Run with `pytest -m meta bench/meta/test_bad_input.py`.
 """
 
 import io

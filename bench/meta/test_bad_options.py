@@ -1,6 +1,6 @@
 """Options that cannot be had: one line with the thing, the value and the remedy, before anything long begins.
 
-Run with `pytest -m fast bench/meta/test_bad_options.py`.
+Run with `pytest -m meta bench/meta/test_bad_options.py`.
 """
 
 import os

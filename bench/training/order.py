@@ -1,6 +1,6 @@
 """What a user asked of the main job, checked before anything long begins.
 
-Test with `pytest -m fast bench/meta/test_bad_options.py`.
+Test with `pytest -m meta bench/meta/test_bad_options.py`.
 """
 
 from dataclasses import dataclass, field, replace
