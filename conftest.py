@@ -123,4 +123,5 @@ def pytest_terminal_summary(terminalreporter, config):
     summary.print_rows(rows, terminalreporter)
     if config.getoption("rows_to"):
         counts = {outcome: len(terminalreporter.stats.get(outcome, ())) for outcome in ("passed", "failed", "skipped")}
+        counts["failed"] += len(terminalreporter.stats.get("error", ()))  # a fixture that raised, a file not imported
         summary.write_rows(rows, counts, config.getoption("rows_to"))
