@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from bench.subject import BitsPerByte
 from impl.spec import Recipe
+from reports.record import column
 from reports.schema import Eval, Failure, Probe
 
 LOSS_LIMIT = 100.0  # upstream's: beyond it a run never comes back
@@ -48,8 +49,11 @@ class Pace:
         return len(run.step_s) / len(self.replay)
 
     def progress(self, run: Run) -> float:
-        """What the schedules of the coming step follow."""
-        return self.share(run) if self.replay is None else self.replay[len(run.step_s)]
+        """What the schedules of the coming step follow, to the digits that a report keeps: a replay follows the same.
+
+        Unrounded, a float32 rate differs from the replay's in its last bit every few steps.
+        """
+        return column([self.share(run)])[0] if self.replay is None else self.replay[len(run.step_s)]
 
 
 def train(
@@ -92,8 +96,8 @@ def _step(run: Run, trainer, recipe: Recipe, batches: Iterator, progress: float)
     run.timed_s += step_s
     run.epoch = drawn[-1][2]
     row = {"step_s": step_s, "loss": loss, "lr": hyper.lr, "grad_norm": grad_norm, "progress": progress}
-    for column, value in row.items():
-        getattr(run, column).append(value)
+    for name, value in row.items():
+        getattr(run, name).append(value)
     if not math.isfinite(loss):
         run.failure = Failure(kind="loss-not-finite", step=step, message=f"loss is {loss} at step {step}")
     elif loss > LOSS_LIMIT:
