@@ -67,6 +67,7 @@ def test_row_nats_match_oracle(subject, policy, model, seed):
     agree(subject, "nats", policy, inputs_of(model, seed), ask_model(recipe, "nats"), key=(recipe,))
 
 
+@pytest.mark.smoke
 @given(model=models(), seed=SEEDS)
 def test_loss_and_gradients_match_oracle(subject, policy, model, seed):
     recipe, inputs = recipe_of(model), inputs_of(model, seed)

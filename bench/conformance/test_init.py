@@ -11,7 +11,7 @@ import pytest
 from impl.init import init
 from impl.spec import Model
 
-pytestmark = pytest.mark.fast
+pytestmark = [pytest.mark.fast, pytest.mark.smoke]
 
 MODEL = Model(sequence_len=128, vocab_size=512, depth=4, width=192, heads=6, kv_heads=2)
 LIMIT = (3 / 192) ** 0.5

@@ -40,3 +40,11 @@ def test_twenty_steps_match_oracle(subject, policy, accumulation, start):
     inputs = {**params_of(MODEL, 7), "tokens": tokens, "targets": targets}
     progress = np.linspace(start, 0.99, STEPS).tolist()
     agree(subject, "trajectory", policy, inputs, ask_train(recipe, progress), key=(recipe, tuple(progress)))
+
+
+def test_the_loss_falls(subject, policy):
+    """From the recipe's own start, on one batch again and again."""
+    recipe = recipe_of(MODEL)
+    run = subject.train(recipe, subject.init(recipe, 0), [[tokens_of(MODEL, 0)]] * STEPS, [0.0] * STEPS, policy)
+    assert run.losses[0] == pytest.approx(np.log(MODEL.vocab_size), rel=0.01), "a start that knows nothing"
+    assert run.losses[-1] < 0.5 * run.losses[0]
