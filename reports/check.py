@@ -217,11 +217,14 @@ def _chip(record: Record) -> Iterator[Finding]:
 def _conformance(record: Record) -> Iterator[Finding]:
     """A score counts beside a passing correctness suite of the same versions."""
     found = record.conformance
-    if found is None or found.failed:
-        reason = f"{found.failed} conformance checks failed" if found else "no conformance record"
+    if found is None:
+        yield _implausible("no conformance record; a score is ranked with a passing one", PENDING)
+        return
+    if found.failed or not found.passed:
+        reason = f"{found.failed} conformance checks failed" if found.failed else "no conformance check passed"
         yield _implausible(f"{reason}; a score is ranked with a passing one", PENDING)
-    if found and found.versions != record.software.frameworks:
+    if found.versions != record.software.frameworks:
         differing = sorted(name for name, _ in found.versions.items() ^ record.software.frameworks.items())
         yield _wrong(f"conformance.versions and software.frameworks differ in {differing[0]!a}")
-    if found and not found.failed and not all(row.passed for row in found.rows):
+    if not found.failed and not all(row.passed for row in found.rows):
         yield _wrong("conformance.failed=0, but a row did not pass")

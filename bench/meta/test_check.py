@@ -252,6 +252,8 @@ def test_no_score_without_passing_conformance():
         PENDING,
         "2 conformance checks failed; a score is ranked with a passing one",
     )
+    reason = "no conformance check passed; a score is ranked with a passing one"
+    assert only(conformance(passed=0)) == ("plausibility", PENDING, reason)
     reason = "no conformance record; a score is ranked with a passing one"
     assert only(valid_record().model_copy(update={"conformance": None})) == ("plausibility", PENDING, reason)
 
