@@ -65,6 +65,14 @@ def test_attention_matches_oracle(subject, policy, seed, case):
     agree(subject, "attention", policy, inputs, ask_op("attention", window=window), key=(window,))
 
 
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("window", [32, 70])
+def test_attention_of_real_heads_matches_oracle(subject, policy, size, window):
+    """Fused kernels begin at such sizes; MPS had one that misread transposed heads, and one that saw the future."""
+    inputs = {name: normal(seed, 2, 70, 2, size) for seed, name in enumerate("qkv")}
+    agree(subject, "attention", policy, inputs, ask_op("attention", window=window), key=(window,))
+
+
 @given(seed=SEEDS, rows=st.integers(1, 70), vocab=st.sampled_from([3, 65]), scale=st.sampled_from([0.01, 1.0, 12.0]))
 def test_cross_entropy_matches_oracle(subject, policy, seed, rows, vocab, scale):
     """Logits from flat to far beyond the cap; some targets not scored."""
