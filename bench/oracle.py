@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from bench.evaluation import evaluate
 from bench.subject import Params, Trajectory, Unsupported
+from impl.data.evaluation import windows
 from impl.oracle import muon, ops
 from impl.oracle.gpt import GPT
 from impl.oracle.precision import PRECISIONS, precision
@@ -53,6 +55,10 @@ class Oracle(Unsupported):
 
     def nats(self, recipe, params, tokens, targets, policy):
         return self._gpt(recipe, params, policy).nats(tokens, targets)
+
+    def bits_per_byte(self, recipe, params, data, policy):
+        gpt, text = self._gpt(recipe, params, policy), windows(data, recipe.model.sequence_len)
+        return evaluate(gpt.nats, text, recipe.data.device_batch)
 
     def orthogonalize(self, matrix, orthogonalizer: Orthogonalizer, policy):
         return muon.orthogonalize(matrix, orthogonalizer, precision(policy))

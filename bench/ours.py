@@ -5,9 +5,10 @@ from importlib import import_module
 
 import numpy as np
 
+from bench.evaluation import evaluate
 from bench.subject import POLICIES, BitsPerByte, Params, Trajectory, Unsupported
 from impl.data.batches import batches
-from impl.data.evaluation import Windows, windows
+from impl.data.evaluation import windows
 from impl.init import init
 from impl.spec import Hyper, Recipe
 
@@ -80,8 +81,8 @@ class Ours(Unsupported):
         return batches(data, split, recipe.data.device_batch, recipe.model.sequence_len, recipe.data)
 
     def bits_per_byte(self, recipe, params, data, policy) -> BitsPerByte:
-        scored = windows(data, recipe.model.sequence_len)
-        return evaluate(self.trainer(recipe, params, policy), scored, recipe.data.device_batch)
+        trainer, text = self.trainer(recipe, params, policy), windows(data, recipe.model.sequence_len)
+        return evaluate(lambda *rows: self.backend.numpy(trainer.nats(*rows)), text, recipe.data.device_batch)
 
     def prefetch(self, batches: Iterator) -> Generator:
         """`batches` drawn ahead of need and on the device: (inputs, targets, epoch)."""
@@ -90,21 +91,6 @@ class Ours(Unsupported):
     def trainer(self, recipe: Recipe, params: Params, policy: str, compiled: bool = False):
         """The shipped trainer; questions of a new shape each are asked without compiling, training with it."""
         return self._train.Trainer(self.backend, recipe, dict(params), policy, compiled=compiled)
-
-
-def evaluate(trainer, scored: Windows, rows: int) -> BitsPerByte:
-    """The recipe's rule on windows that score every validation byte once, `rows` at a time.
-
-    The last group is filled up with rows that score nothing: one shape, hence one compilation. Sums are in float64.
-    """
-    nats = 0.0
-    for start in range(0, len(scored.inputs), rows):
-        inputs, targets = (x[start : start + rows] for x in (scored.inputs, scored.targets))
-        missing = rows - len(inputs)
-        inputs = np.pad(inputs, ((0, missing), (0, 0)))
-        targets = np.pad(targets, ((0, missing), (0, 0)), constant_values=-1)
-        nats += float(np.sum(trainer.backend.numpy(trainer.nats(inputs, targets)), dtype=np.float64))
-    return BitsPerByte(nats=nats, bytes=scored.total_bytes, tokens=int(np.sum(scored.targets >= 0)))
 
 
 class Session:

@@ -16,8 +16,9 @@ import numpy as np
 from rich.console import Console
 
 from bench import hardware, identity
+from bench.evaluation import evaluate
 from bench.measure import probe_gemm, warm_up
-from bench.ours import Ours, evaluate
+from bench.ours import Ours
 from bench.training.display import Display
 from bench.training.loop import Pace, Run, scored, train
 from bench.training.order import Order
@@ -106,7 +107,7 @@ def run(job: Job, console: Console) -> Record:
     probes = [probe_gemm(job.backend, job.policy, "before")]
 
     def score():
-        return evaluate(trainer, scoring, recipe.data.device_batch)
+        return evaluate(lambda *rows: job.backend.numpy(trainer.nats(*rows)), scoring, recipe.data.device_batch)
 
     console.print(f"warm after {warmup.seconds:.1f} s ({compile_s:.1f} s of compiling); scoring the start")
     initial = scored(Run(), score)
