@@ -39,7 +39,7 @@ def suite_version() -> str:
     return next(line.split('"')[1] for line in lines if line.startswith("version = "))
 
 
-def software(backend) -> schema.Software:
+def software(backend, compiled: bool) -> schema.Software:
     """Versions and environment of this process."""
     os_name, os_build = hardware.operating_system()
     return schema.Software(
@@ -49,7 +49,7 @@ def software(backend) -> schema.Software:
         backend=backend.name,
         frameworks=backend.versions(),
         blas=backend.blas(),
-        compiled=backend.can_compile(),
+        compiled=compiled,
         environment=hardware.environment(),
     )
 

@@ -32,8 +32,8 @@ def header(chosen: list[str]) -> list[str]:
     for name in chosen:
         backend = backends.load(name)
         versions = " ".join(f"{key} {value}" for key, value in backend.versions().items())
-        blas = backend.blas()
-        lines.append(f"{name}: {versions}{f', BLAS {blas}' if blas else ''}, compiled: {backend.can_compile()}")
+        blas = f", BLAS {backend.blas()}" if backend.blas() else ""
+        lines.append(f"{name}: {versions}{blas}, compiler: {'found' if backend.can_compile() else 'none'}")
     settings = environment()
     lines.append("environment: " + (" ".join(f"{key}={value}" for key, value in settings.items()) or "nothing set"))
     return lines

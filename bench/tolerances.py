@@ -2,7 +2,8 @@
 
 `worst` is the largest ratio seen on correct subjects: torch-cpu and mlx-cpu over 50 examples
 (`pytest -m conformance --hypothesis-profile=deep`), torch-cuda and mlx-cuda on an H200 over 12. k is at least twice
-that, and below the smallest ratio of any mutant of the row: `pytest -m meta -k mutant` fails where it is not.
+that. From the other side, `pytest -m meta -k mutants` shows that every known mistake fails, and on every row an answer
+of zeros.
 """
 
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ class Tolerance:
     wide: bool = False
 
 
-_TABLE = {
+TABLE = {
     # Long sums: BLAS and MLX's reductions add in other orders than NumPy, some of them one by one.
     ("matmul", "float32"): Tolerance(4, 1.8),
     ("matmul", "bfloat16"): Tolerance(2, 0.4),
+    ("large_matmul", "float32"): Tolerance(8, 3.3),
+    ("large_matmul", "bfloat16"): Tolerance(2, 0.4),
     ("rms_norm", "float32"): Tolerance(3, 1.3),
     ("rms_norm", "bfloat16"): Tolerance(2, 0.4),
     ("rope", "float32"): Tolerance(2, 0.5),
@@ -53,4 +56,4 @@ _TABLE = {
 
 def tolerance(quantity: str, policy: str) -> Tolerance:
     """The row of this quantity at this policy. Raises KeyError for a check whose row nobody has measured."""
-    return _TABLE[quantity, policy]
+    return TABLE[quantity, policy]

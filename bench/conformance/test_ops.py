@@ -33,6 +33,12 @@ def test_matmul_matches_oracle(subject, policy, seed, m, k, n):
     agree(subject, "matmul", policy, inputs, ask_op("matmul"))
 
 
+def test_large_matmul_matches_oracle(subject, policy):
+    """A size at which other kernels run, and at which one release of MLX on M5 was silently wrong (mlx#3585)."""
+    inputs = {"a": normal(0, 1024, 2048), "b": normal(1, 2048, 96)}
+    agree(subject, "large_matmul", policy, inputs, ask_op("matmul"))
+
+
 @given(seed=SEEDS, rows=st.integers(1, 6), width=st.sampled_from([1, 8, 96, 257]), exponent=st.integers(-6, 6))
 def test_rms_norm_matches_oracle(subject, policy, seed, rows, width, exponent):
     """Scales from 1e-6, where eps decides, to 1e6."""

@@ -5,12 +5,15 @@ A mutant is the oracle with one function replaced or one rule of the recipe chan
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from unittest.mock import patch
+
+import numpy as np
 
 from bench.meta import mistakes
 from bench.meta.mistakes import instead
 from bench.oracle import Oracle, Session
+from bench.subject import Params, Trajectory
 from impl.oracle import adamw, gpt, muon, ops, train
 from impl.spec import NS5, Recipe
 
@@ -72,6 +75,45 @@ class Mutated(Oracle):
 
     def optimizer(self, *arguments):
         return MutatedSession(self.mutant, self._answer("optimizer", *arguments))
+
+
+class Zeros(Oracle):
+    """Answers every question with zeros of the right shape: the laziest mistake, which every row must see."""
+
+    name = "zeros"
+
+    def __getattribute__(self, method: str):
+        answer = super().__getattribute__(method)
+        if method not in ("op", "activations", "logits", "nats", "loss_and_grads", "orthogonalize", "train"):
+            return answer
+        return lambda *arguments: _zeroed(answer(*arguments))
+
+    def bits_per_byte(self, *arguments):
+        return replace(super().bits_per_byte(*arguments), nats=0.0)
+
+    def optimizer(self, recipe, params, policy):
+        return Idle(params)
+
+
+@dataclass
+class Idle:
+    """An optimizer that leaves everything where it is."""
+
+    params: Params
+
+    def step(self, grads, hyper):
+        return self.params
+
+
+def _zeroed(answer):
+    """The same structure, every number zero."""
+    if isinstance(answer, Trajectory):
+        return Trajectory(*(_zeroed(part) for part in (answer.losses, answer.grad_norms, answer.params)))
+    if isinstance(answer, tuple):
+        return tuple(_zeroed(part) for part in answer)
+    if isinstance(answer, dict):
+        return {name: _zeroed(part) for name, part in answer.items()}
+    return np.zeros_like(answer) if isinstance(answer, np.ndarray) else 0.0
 
 
 @dataclass

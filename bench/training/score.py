@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -89,6 +90,8 @@ def _pace(order: Order, recipe: Recipe) -> Pace:
             told = f"--preset {recorded.identity.preset} --budget-s {recorded.run.budget_s:g}"
             told += "".join(f" --set {key}={value}" for key, value in recorded.identity.settings.items())
             raise ValueError(f"--replay {order.replay}: its {which} is not the one asked for; try {told}")
+    if not recorded.run.steps:
+        raise ValueError(f"--replay {order.replay}: it holds no step; name the report of a run that trained")
     return Pace(recipe.schedule.budget_s, recorded.run.steps.progress)
 
 
@@ -150,7 +153,7 @@ def run(job: Job, console: Console) -> Record:
     return Record(
         identity=identity.of_run(order, job, prepared),
         hardware=job.machine,
-        software=identity.software(job.backend),
+        software=identity.software(job.backend, trainer.compiled),
         state=identity.state(probes),
         run=_run_section(job, measured, warmup, compile_s, prepared, source),
         result=result,
@@ -176,10 +179,13 @@ def conform(backend: str, console: Console) -> schema.Conformance:
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
         command = [sys.executable, "-m", "pytest", "-q", "-m", "conformance", "--backend", backend]
-        done = subprocess.run([*command, f"--rows-to={rows}"], capture_output=True, text=True)
-        if not rows.exists():
+        environment = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
+        done = subprocess.run(
+            [*command, f"--rows-to={rows}"], cwd=identity.ROOT, env=environment, capture_output=True, text=True
+        )
+        found = json.loads(rows.read_text()) if rows.exists() else {"passed": 0}
+        if not found["passed"]:
             raise RuntimeError(f"the correctness suite did not run: {(done.stdout + done.stderr).strip()[-500:]}")
-        found = json.loads(rows.read_text())
     console.print(f"{found['passed']} checks passed, {found['failed']} failed, {found['skipped']} skipped")
     return schema.Conformance(
         versions=backends.load(backend).versions(),
@@ -225,7 +231,7 @@ def _run_section(job: Job, run: Run, warmup, compile_s: float, prepared: Prepare
             "evals": tuple(run.evals),
             "epochs": (packed.emitted + packed.discarded) / train_tokens,
             "train_tokens": train_tokens,
-            "discarded": packed.discarded / packed.read,
+            "discarded": packed.discarded_fraction,
             "failure": run.failure,
         }
     )

@@ -16,7 +16,7 @@ import numpy as np
 FRAMEWORK = "mlx"
 INSTALL = {
     "mlx-metal": "pip install mlx",
-    "mlx-cuda": "pip install 'mlx[cuda]'",
+    "mlx-cuda": "pip install 'mlx[cuda13]'",
     "mlx-cpu": "pip install mlx" if sys.platform == "darwin" else "pip install 'mlx[cpu]'",
 }
 

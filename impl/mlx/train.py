@@ -49,6 +49,7 @@ class Trainer:
 
         Waits once, at the end, for the loss, the parameters and the optimizer's state.
         """
+        rates = self._rates(hyper)  # first: sent later, it would wait for all that is under way
         losses, grads = [], None
         for inputs, targets in micro_batches:
             loss, new = self.loss_and_grads(inputs, targets)
@@ -59,7 +60,7 @@ class Trainer:
             grads = {name: grad / len(losses) for name, grad in grads.items()}
         # Rows first, because mlx-cpu adds one by one.
         norm = mx.sqrt(sum(grad.square().sum(-1).sum() for grad in grads.values()))
-        self._compiled_update(grads, self._rates(hyper))
+        self._compiled_update(grads, rates)
         loss = sum(losses) / len(losses)
         self.backend.sync(loss, norm, self.params, self.moments)
         return loss.item(), norm.item()

@@ -1,6 +1,6 @@
 """Sizes per chip tier: each preset is a recipe's model and batch, and the precision it is meant for.
 
-Tiers follow the field's own suggestions; `python -m impl.spec` prints the table.
+Tiers follow the field's own suggestions.
 """
 
 from dataclasses import dataclass, replace

@@ -1,6 +1,6 @@
 """AdamW with decoupled decay and eps outside the root: float32 arithmetic, results in the storage dtype.
 
-Test with `pytest -m fast -k adamw`.
+Test with `pytest -m fast -k optimizer`.
 """
 
 import torch

@@ -44,9 +44,12 @@ def window_mask(tokens, window, device):  # -> (T, T) bool
 def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D)
     """Causal softmax attention at scale 1 / sqrt(D); key/value heads are shared by H / K query heads in a row."""
     share = q.shape[2] // k.shape[2]
-    q, k, v = (y.transpose(1, 2) for y in (q, k.repeat_interleave(share, 2), v.repeat_interleave(share, 2)))
-    tokens, scale = q.shape[2], q.shape[3] ** -0.5
-    if window >= tokens - 1:
+    k, v = (y.repeat_interleave(share, 2) if share > 1 else y for y in (k, v))
+    q, k, v = (y.transpose(1, 2) for y in (q, k, v))
+    tokens, scale, mps = q.shape[2], q.shape[3] ** -0.5, q.device.type == "mps"
+    if mps:  # wrong values for transposed heads of 64 and more (pytorch#181133)
+        q, k, v = (y.contiguous() for y in (q, k, v))
+    if window >= tokens - 1 and not mps:  # nor is_causal there, which let queries see the future (pytorch#195910)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)
     else:
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=window_mask(tokens, window, q.device), scale=scale)
@@ -54,8 +57,8 @@ def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D
 
 
 def mix(x, start, keep, add):  # 2 x (B, T, C), 2 x () float32 -> (B, T, C)
-    """keep * x + add * start; a 0-dim factor does not widen the stream, and its gradient sums in float32."""
-    return keep * x + add * start
+    """keep * x + add * start, in the stream's dtype: MPS does not multiply two of them."""
+    return keep.to(x.dtype) * x + add.to(x.dtype) * start
 
 
 class Linear(nn.Module):
@@ -100,7 +103,7 @@ class Attention(nn.Module):
         q, k, v = (project(x).reshape(heads) for project in (self.c_q, self.c_k, self.c_v))
         if value_embed is not None:
             gate = model.gate_scale * torch.sigmoid(self.ve_gate(x[..., : model.gate_channels]).float())
-            v = (v + gate[..., None] * value_embed.reshape(heads)).to(v.dtype)
+            v = (v.float() + gate[..., None] * value_embed.reshape(heads)).to(v.dtype)
         q, k = (rms_norm(rope(y, cos, sin), model.norm_eps) for y in (q, k))
         return self.c_proj(attention(q, k, v, self.window).reshape(x.shape))
 

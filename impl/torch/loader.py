@@ -56,4 +56,5 @@ def _staged(tokens, backend):  # (B, T) NumPy -> what the other thread sends; pi
 
 
 def _sent(staged, backend):  # -> (B, T) int64 on the device
-    return staged.to(backend.device, non_blocking=True)
+    # Only pinned memory outlives the copy by itself: MPS would read what has been freed (pytorch#139550).
+    return staged.to(backend.device, non_blocking=backend.device.type == "cuda")

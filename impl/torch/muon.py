@@ -1,7 +1,7 @@
 """Muon over a stack of matrices of one shape: orthogonalised momentum, NorMuon's variance, cautious decay.
 
 Everything is float32 but the orthogonaliser's products, whose dtype the rule names.
-S stacked matrices, m rows, n columns. Test with `pytest -m fast -k muon`.
+S stacked matrices, m rows, n columns. Test with `pytest -m fast -k orthogonalizer`.
 """
 
 import torch

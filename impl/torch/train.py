@@ -42,6 +42,7 @@ class Trainer:
 
         Waits once, at the end, for the loss, the parameters and the optimizer's state.
         """
+        rates = self._rates(hyper)  # first: sent later, it would wait for all that is under way
         losses, grads = [], None
         for inputs, targets in micro_batches:
             loss, new = self.loss_and_grads(inputs, targets)
@@ -50,7 +51,7 @@ class Trainer:
         if len(losses) > 1:
             grads = {name: grad.div_(len(losses)) for name, grad in grads.items()}
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads.values()]))
-        self._update(grads, self._rates(hyper))
+        self._update(grads, rates)
         loss = sum(losses) / len(losses)
         self.backend.sync(loss, norm, self.params, self.moments)
         return float(loss), float(norm)
