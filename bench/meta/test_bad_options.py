@@ -17,7 +17,15 @@ from impl.backend import Missing, discover
 pytestmark = pytest.mark.meta
 
 USAGE = 4  # pytest's exit status for a wrong call
-BARE = {"recipe": "autoresearch", "preset": None, "set": [], "precision": None, "budget_s": None, "eval_every": None}
+BARE = {
+    "recipe": "autoresearch",
+    "preset": None,
+    "set": [],
+    "precision": None,
+    "budget_s": None,
+    "eval_every": None,
+    "replay": None,
+}
 
 
 def order(**options) -> Order:
