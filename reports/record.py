@@ -62,9 +62,14 @@ class Record(Section):
         return self
 
 
+def rounded(value: float, digits: int = 9) -> float:
+    """A finite number as a report holds it: a plain float of `digits` significant digits (9 name a float32)."""
+    return float(f"{float(value):.{digits}g}")
+
+
 def column(values: Iterable[float], digits: int = 9) -> tuple[float | None, ...]:
-    """Numbers as a report's column: plain floats of `digits` significant digits (9 name a float32), else null."""
-    return tuple(float(f"{float(v):.{digits}g}") if math.isfinite(v) else None for v in values)
+    """Numbers as a report's column; null where not finite."""
+    return tuple(rounded(value, digits) if math.isfinite(value) else None for value in values)
 
 
 def to_json(record: Record) -> str:

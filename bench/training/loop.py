@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from bench.subject import BitsPerByte
 from impl.spec import Recipe
-from reports.record import column
+from reports.record import rounded
 from reports.schema import Eval, Failure, Probe
 
 LOSS_LIMIT = 100.0  # upstream's: beyond it a run never comes back
@@ -53,7 +53,7 @@ class Pace:
 
         Unrounded, a float32 rate differs from the replay's in its last bit every few steps.
         """
-        return column([self.share(run)])[0] if self.replay is None else self.replay[len(run.step_s)]
+        return rounded(self.share(run)) if self.replay is None else self.replay[len(run.step_s)]
 
 
 def train(

@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -183,7 +184,7 @@ def conform(backend: str, console: Console) -> schema.Conformance:
         done = subprocess.run(
             [*command, f"--rows-to={rows}"], cwd=identity.ROOT, env=environment, capture_output=True, text=True
         )
-        found = json.loads(rows.read_text()) if rows.exists() else {"passed": 0}
+        found: dict[str, Any] = json.loads(rows.read_text()) if rows.exists() else {"passed": 0}
         if not found["passed"]:
             raise RuntimeError(f"the correctness suite did not run: {(done.stdout + done.stderr).strip()[-500:]}")
     console.print(f"{found['passed']} checks passed, {found['failed']} failed, {found['skipped']} skipped")
