@@ -23,7 +23,7 @@ JITTER = 2.0**-6  # of each input in a draw: enough to redraw every bfloat16 rou
 # Where rounding happens to cost nothing, a kernel may still be this far off: torch-cuda's float32 attention over a
 # single key, whose weight is 1, was 1.4 ULPs of the peak away on an H200.
 FLOOR_ULPS = 2
-INCONCLUSIVE = 0.25  # a limit above this relative error separates nothing; metamorphic checks cover such cases
+INCONCLUSIVE = 0.25  # a limit above this relative error separates nothing; such cases are counted and shown
 
 
 class Disagreement(AssertionError):

@@ -13,7 +13,6 @@ from impl.spec import Hyper, Orthogonalizer, Recipe
 
 Params = Mapping[str, np.ndarray]
 POLICIES = ("float32", "bfloat16")  # what may be asked of our implementation
-Batch = tuple[np.ndarray, np.ndarray]  # tokens and targets, (B, T) int64 each; targets of -1 are not scored
 
 
 class NotSupported(Exception):

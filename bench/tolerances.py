@@ -2,8 +2,8 @@
 
 `worst` is the largest ratio seen on correct subjects: torch-cpu and mlx-cpu over 50 examples
 (`pytest -m conformance --hypothesis-profile=deep`), torch-cuda and mlx-cuda on an H200 over 12. k is at least twice
-that. From the other side, `pytest -m meta -k mutants` shows that every known mistake fails, and on every row an answer
-of zeros.
+that. From the other side, `pytest -m meta -k mutants` shows that every known mistake fails, and on every row but
+val_nats, which needs a prepared text, an answer of zeros.
 """
 
 from dataclasses import dataclass

@@ -72,13 +72,13 @@ class Job:
             return "open"
         return "fixed" if self.preset == "fixed" else "tier"
 
-    def peak_flop_per_s(self) -> tuple[float, str] | None:
-        """The published peak at the precision asked for, and its name; None where there is none."""
+    def peak_flop_per_s(self) -> float | None:
+        """The published peak at the precision asked for; None where there is none."""
         if self.backend.name.endswith("-cpu"):
             return None
         chip = find(self.machine.chip, self.machine.gpu_cores)
         peak = chip.peaks.get(self.policy) if chip else None
-        return (peak.flop_per_s, peak.name) if peak else None
+        return peak.flop_per_s if peak else None
 
 
 def _pace(order: Order, recipe: Recipe) -> Pace:
@@ -120,8 +120,7 @@ def run(job: Job, console: Console) -> Record:
     job.backend.reset_peak_memory()
     source = batches(prepared, "train", recipe.data.device_batch, recipe.model.sequence_len, recipe.data)
     tokens_per_byte = initial.tokens / initial.bytes
-    known_peak = job.peak_flop_per_s()
-    peak_flop_per_s = known_peak[0] if known_peak else max(p.flop / p.seconds for p in probes)
+    peak_flop_per_s = job.peak_flop_per_s() or max(p.flop / p.seconds for p in probes)
     with (
         Display(recipe, job.pace, tokens_per_byte, peak_flop_per_s, console) as show,
         closing(subject.prefetch(source)) as ahead,

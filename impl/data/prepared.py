@@ -77,14 +77,6 @@ class Prepared:
         """Shards of "train" or "val" in order."""
         return [self.root / split / name for name, _, _ in self._meta[split]["stamps"]]
 
-    @property
-    def train_paths(self) -> list[Path]:
-        return self.paths("train")
-
-    @property
-    def val_paths(self) -> list[Path]:
-        return self.paths("val")
-
     def documents(self, split: str) -> Iterator[str]:
         """Every document of a split in order."""
         return shards.documents(self.paths(split))
