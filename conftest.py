@@ -10,7 +10,7 @@ from bench import check, summary
 from bench.training.order import Order
 from impl import backend as backends
 
-UNASKED = ("slow", "bench")  # never started unless -m names them
+UNASKED = ("slow", "bench", "deep")  # never started unless -m names them
 
 # A first call compiles, so no deadline; the same examples everywhere, so that a failure on a chip replays on another.
 settings.register_profile(
