@@ -64,18 +64,25 @@ class Packer:
         """Documents, the last perhaps cropped, that make one row."""
         parts, remaining = [], self.capacity
         while remaining:
-            while self._buffered_documents < self.buffer_documents:
-                self._refill()
-            fitting = self._occupied & ((2 << remaining) - 1)
-            if fitting:
-                document = self._oldest(fitting.bit_length() - 1)
-            else:
-                document = self._shortest()
-                self._discarded += len(document) - remaining
-                document = document[:remaining]
+            self._top_up()
+            length = self._longest(remaining)
+            document = self._oldest(length) if length else self._cropped(self._shortest(), remaining)
             parts.append(document)
             remaining -= len(document)
         return parts
+
+    def _top_up(self) -> None:
+        while self._buffered_documents < self.buffer_documents:
+            self._refill()
+
+    def _longest(self, remaining: int) -> int:
+        """Length of the longest waiting document that fits; 0 where none does."""
+        fitting = self._occupied & ((2 << remaining) - 1)
+        return fitting.bit_length() - 1 if fitting else 0
+
+    def _cropped(self, document, remaining: int):  # (n,) -> (remaining,)
+        self._discarded += len(document) - remaining
+        return document[:remaining]
 
     def _refill(self) -> None:
         documents, self.epoch = next(self._refills)
