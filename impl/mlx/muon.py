@@ -7,20 +7,28 @@ S stacked matrices, m rows, n columns. Test with `pytest -m fast -k orthogonaliz
 import mlx.core as mx
 
 from impl.spec import Muon, Orthogonalizer
+from impl.spec.optimizer import SHRINK, SQUARABLE
+
+
+def frobenius(x):  # (S, m, n) -> (S, 1, 1) float32
+    """Each matrix's norm, of whatever float32 can hold.
+
+    It sums rows first: mlx-cpu adds a whole matrix up one by one, which put the update 12 times further from float64
+    than float32 has to be.
+    """
+    x = x.astype(mx.float32)
+    shrink = mx.where(x.abs().max((1, 2), keepdims=True) > SQUARABLE, SHRINK, 1.0)
+    square = (x * shrink).square()
+    return mx.sqrt(square.sum(2, keepdims=True).sum(1, keepdims=True)) / shrink
 
 
 def orthogonalize(x, orthogonalizer: Orthogonalizer, dtype):  # (S, m, n) -> (S, m, n)
     """Each matrix's odd polynomial, on the side with fewer rows, its products in `dtype`; the norm is float32's.
 
-    The norm sums rows first: mlx-cpu adds a whole matrix up one by one, which put the update 12 times further from
-    float64 than float32 has to be.
-
     Source: Amsel et al., arXiv:2505.16932 (Polar Express); K. Jordan's Muon (NS5).
     """
     tall = x.shape[1] > x.shape[2]
-    square = x.astype(mx.float32).square()
-    norm = mx.sqrt(square.sum(2, keepdims=True).sum(1, keepdims=True))
-    y = (x / (norm * orthogonalizer.safety + orthogonalizer.eps)).astype(getattr(mx, dtype))
+    y = (x / (frobenius(x) * orthogonalizer.safety + orthogonalizer.eps)).astype(getattr(mx, dtype))
     y = y.swapaxes(1, 2) if tall else y
     for a, b, c in orthogonalizer.rows():
         gram = y @ y.swapaxes(1, 2)

@@ -9,6 +9,13 @@ import numpy as np
 
 from impl.oracle.precision import Precision
 from impl.spec import Muon, Orthogonalizer
+from impl.spec.optimizer import SHRINK, SQUARABLE
+
+
+def frobenius(x, p: Precision):  # (m, n) -> ()
+    """The norm, of whatever float32 can hold."""
+    shrink = p.dtype(SHRINK if np.max(np.abs(x), initial=0) > SQUARABLE else 1)
+    return p.kernel(np.sqrt(p.sum((x * shrink) * (x * shrink))) / shrink)
 
 
 def orthogonalize(x, orthogonalizer: Orthogonalizer, p: Precision):  # (m, n) -> (m, n)
@@ -19,8 +26,7 @@ def orthogonalize(x, orthogonalizer: Orthogonalizer, p: Precision):  # (m, n) ->
     if x.shape[0] > x.shape[1]:
         return orthogonalize(x.T, orthogonalizer, p).T
     x = p.kernel(p.array(x))
-    norm = p.kernel(np.sqrt(p.sum(x * x)))
-    x = p.kernel(x / (norm * p.dtype(orthogonalizer.safety) + p.dtype(orthogonalizer.eps)))
+    x = p.kernel(x / (frobenius(x, p) * p.dtype(orthogonalizer.safety) + p.dtype(orthogonalizer.eps)))
     for a, b, c in orthogonalizer.rows():
         gram = p.matmul(x, x.T)
         polynomial = p.kernel(p.dtype(b) * gram + p.dtype(c) * p.matmul(gram, gram))

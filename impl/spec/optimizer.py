@@ -43,6 +43,10 @@ POLAR_EXPRESS = Orthogonalizer(
     safety=1.02,
     eps=1e-6,
 )
+# A float32 square overflows above 1.8e19. Matrices whose peak exceeds SQUARABLE are made smaller by SHRINK before their
+# norm is taken; both are powers of two, so that no bit of any other norm changes.
+SQUARABLE, SHRINK = 2.0**40, 2.0**-96
+
 NS5 = Orthogonalizer(coefficients=((3.4445, -4.7750, 2.0315),), steps=5, safety=1.0, eps=1e-7)
 
 

@@ -7,20 +7,28 @@ S stacked matrices, m rows, n columns. Test with `pytest -m fast -k orthogonaliz
 import torch
 
 from impl.spec import Muon, Orthogonalizer
+from impl.spec.optimizer import SHRINK, SQUARABLE
+
+
+def frobenius(x):  # (S, m, n) -> (S, 1, 1) float32
+    """Each matrix's norm, of whatever float32 can hold.
+
+    It sums rows first: mlx-cpu adds a whole matrix up one by one, which put the update 12 times further from float64
+    than float32 has to be.
+    """
+    x = x.float()
+    shrink = torch.where(x.abs().amax((1, 2), keepdim=True) > SQUARABLE, SHRINK, 1.0)
+    square = (x * shrink).square()
+    return torch.sqrt(square.sum(2, keepdim=True).sum(1, keepdim=True)) / shrink
 
 
 def orthogonalize(x, orthogonalizer: Orthogonalizer, dtype):  # (S, m, n) -> (S, m, n)
     """Each matrix's odd polynomial, on the side with fewer rows, its products in `dtype`; the norm is float32's.
 
-    The norm sums rows first: mlx-cpu adds a whole matrix up one by one, which put the update 12 times further from
-    float64 than float32 has to be.
-
     Source: Amsel et al., arXiv:2505.16932 (Polar Express); K. Jordan's Muon (NS5).
     """
     tall = x.shape[1] > x.shape[2]
-    square = x.float().square()
-    norm = torch.sqrt(square.sum(2, keepdim=True).sum(1, keepdim=True))
-    y = (x / (norm * orthogonalizer.safety + orthogonalizer.eps)).to(getattr(torch, dtype))
+    y = (x / (frobenius(x) * orthogonalizer.safety + orthogonalizer.eps)).to(getattr(torch, dtype))
     y = y.mT if tall else y
     for a, b, c in orthogonalizer.rows():
         gram = y @ y.mT
