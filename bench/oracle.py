@@ -26,6 +26,12 @@ class Oracle(Unsupported):
     def _matmul(self, a, b, p):
         return p.matmul(a, b)
 
+    def _sum(self, x, axis, p):
+        return p.kernel(p.sum(x, axis=axis))
+
+    def _norm(self, x, p):
+        return p.kernel(np.sqrt(p.kernel(p.sum(p.kernel(x * x)))))
+
     def _rms_norm(self, x, eps, p):
         return ops.rms_norm(x, eps, p)
 
@@ -37,6 +43,9 @@ class Oracle(Unsupported):
 
     def _cross_entropy(self, x, weight, targets, softcap, p):
         return ops.cross_entropy(p.matmul(x, weight.T), targets, softcap, p)
+
+    def _row_nats(self, x, weight, targets, softcap, p):
+        return ops.token_nats(ops.softcap(p.matmul(x, weight.T), softcap), targets, p)
 
     def _gpt(self, recipe: Recipe, params: Params, policy: str) -> GPT:
         p = precision(policy)
@@ -88,3 +97,9 @@ class Session:
     def step(self, grads: Params, hyper: Hyper) -> Params:
         self.trainer.update(dict(grads), hyper)
         return dict(self.trainer.params)
+
+    def state(self) -> Params:
+        """Moments as "first.NAME" and "second.NAME"."""
+        moments = {name: vars(state) for name, state in self.trainer.states.items()}
+        first = {f"first.{name}": kept.get("first", kept.get("momentum")) for name, kept in moments.items()}
+        return first | {f"second.{name}": kept.get("second", kept.get("variance")) for name, kept in moments.items()}

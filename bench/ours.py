@@ -35,6 +35,14 @@ class Ours(Unsupported):
     def _matmul(self, a, b, policy):
         return a @ b
 
+    def _sum(self, x, axis, policy):
+        """The framework's own reduction: what we ship casts to float32 before it adds."""
+        return x.sum() if axis is None else x.sum(axis)
+
+    def _norm(self, x, policy):
+        """The framework's own Frobenius norm, which we do not ship."""
+        return import_module({"mlx": "mlx.core"}.get(self.backend.framework, self.backend.framework)).linalg.norm(x)
+
     def _rms_norm(self, x, eps, policy):
         return self.gpt.rms_norm(x, eps)
 
@@ -47,6 +55,9 @@ class Ours(Unsupported):
 
     def _cross_entropy(self, x, weight, targets, softcap, policy):
         return self.loss.cross_entropy(x, weight, targets, softcap)
+
+    def _row_nats(self, x, weight, targets, softcap, policy):
+        return self.loss.row_nats(x, weight, targets, softcap)
 
     def activations(self, recipe, params, tokens, policy):
         return self.trainer(recipe, params, policy).activations(tokens)
@@ -102,3 +113,7 @@ class Session:
     def step(self, grads: Params, hyper: Hyper) -> Params:
         self.trainer.update(grads, hyper)
         return self.trainer.parameters()
+
+    def state(self) -> Params:
+        moments = ("first.", "second.")
+        return {name: kept for name, kept in self.trainer.state().items() if name.startswith(moments)}

@@ -38,7 +38,9 @@ class Precision:
     """One precision class.
 
     dtype: what arrays are held in. kernel: rounding of a kernel's output. operand: rounding of what GEMM and SDPA read.
-    narrow_sums: reductions accumulate on the kernel's own grid. ulp: spacing of that grid at 1.
+    narrow_sums: reductions accumulate in `accumulator`, in this many `lanes` whose results are added in pairs.
+    chunk: GEMM adds so many products at a time and rounds its running sum; None: once, at the end. ulp: spacing of
+    the kernel's grid at 1.
     """
 
     name: str
@@ -47,19 +49,41 @@ class Precision:
     kernel: Callable = _unchanged
     operand: Callable = _unchanged
     narrow_sums: bool = False
+    accumulator: type = ml_dtypes.bfloat16
+    lanes: int = 1
+    chunk: int | None = None
 
     def array(self, x):
         """`x` in the working dtype."""
         return np.asarray(x, self.dtype)
 
     def matmul(self, a, b):  # (..., m, k), (..., k, n) -> (..., m, n)
-        return self.kernel(np.matmul(self.operand(a), self.operand(b)))
+        a, b = self.operand(a), self.operand(b)
+        if self.chunk is None:
+            return self.kernel(np.matmul(a, b))
+        total = np.zeros((), self.dtype)
+        for i in range(0, a.shape[-1], self.chunk):
+            total = self.kernel(total + np.matmul(a[..., i : i + self.chunk], b[..., i : i + self.chunk, :]))
+        return total
 
     def sum(self, x, axis=None, keepdims=False):
         if self.narrow_sums:
-            narrow = x.astype(ml_dtypes.bfloat16)
-            return np.add.reduce(narrow, axis=axis, keepdims=keepdims).astype(np.float32)
+            return self._narrow_sum(x, axis, keepdims)
         return np.sum(x, axis=axis, keepdims=keepdims, dtype=self.dtype)
+
+    def _narrow_sum(self, x, axis, keepdims):
+        """Every lane adds term after term, as `accumulate` does where `reduce` may not; then the lanes in pairs."""
+        terms = x.reshape(-1) if axis is None else np.moveaxis(x, axis, -1)
+        terms = terms.astype(self.accumulator)
+        padding = [(0, 0)] * (terms.ndim - 1) + [(0, -terms.shape[-1] % self.lanes)]
+        terms = np.pad(terms, padding).reshape(*terms.shape[:-1], -1, self.lanes)
+        sums = np.add.accumulate(terms, axis=-2)[..., -1, :]
+        while sums.shape[-1] > 1:  # lanes are a power of two
+            sums = sums[..., ::2] + sums[..., 1::2]
+        total = sums[..., 0].astype(np.float32)
+        if not keepdims:
+            return total
+        return total.reshape([1] * x.ndim) if axis is None else np.expand_dims(total, axis)
 
     def mean(self, x):  # (..., C) -> (..., 1)
         return self.sum(x, axis=-1, keepdims=True) / self.dtype(x.shape[-1])
