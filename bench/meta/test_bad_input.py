@@ -18,13 +18,12 @@ from rich.console import Console
 
 from bench.meta.command import TRAIN, only_line, run, start
 from bench.subject import BitsPerByte
-from bench.training import loop, score
+from bench.training import score
 from bench.training.order import Order
 from impl.backend import out_of_memory
 from impl.data import corpus, shards
 from impl.data.errors import DataError
 from impl.data.prepared import Prepared
-from impl.spec import preset
 from reports.check import REJECTED, check
 
 pytestmark = pytest.mark.meta
@@ -150,49 +149,6 @@ def test_a_lost_loss_fails_and_leaves_a_report_of_what_happened(train, tmp_path)
     assert check(found[2]).name != REJECTED, check(found[2])
     status, output = run("-m", "reports", "check", tmp_path / "reports")
     assert status == 0 and "none: loss-not-finite" in output and f"{int(found[1]) + 1} steps" in output
-
-
-class Losing:
-    """A trainer whose loss takes these values."""
-
-    def __init__(self, *losses):
-        self.losses = iter(losses)
-
-    def step(self, batches, hyper):
-        return next(self.losses), 1.0
-
-
-def looped(trainer, nats=1.0):
-    return loop.train(
-        trainer,
-        preset("tiny"),
-        iter([(None, None, 1)] * 9),
-        pace=loop.Pace(300.0),
-        show=lambda run: None,
-        evaluate=lambda: BitsPerByte(nats=nats, bytes=1, tokens=1),
-        eval_every=2,
-        probe=lambda: None,
-    )
-
-
-@pytest.mark.parametrize(
-    ("last", "kind", "message"),
-    [
-        (math.nan, "loss-not-finite", "loss is nan at step 3"),
-        (math.inf, "loss-not-finite", "loss is inf at step 3"),
-        (100.5, "loss-too-high", "loss 100.5 exceeds 100"),
-    ],
-    ids=str,
-)
-def test_a_run_stops_at_the_step_that_lost_it(last, kind, message):
-    run = looped(Losing(5.0, 99.0, 100.0, last, 4.0))
-    assert (run.failure.kind, run.failure.step, run.failure.message) == (kind, 3, message)
-    assert len(run.step_s) == len(run.loss) == 4 and len(run.evals) == 1
-
-
-def test_a_score_that_is_not_finite_is_a_failure_too():
-    run = looped(Losing(5.0, 4.0, 3.0), nats=math.nan)
-    assert run.failure.message == "the validation text scores nan nats after 2 steps" and not run.evals
 
 
 def test_a_start_without_a_score_is_told_before_training(backend, folder, cache, monkeypatch, silent):

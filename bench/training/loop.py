@@ -98,10 +98,16 @@ def _step(run: Run, trainer, recipe: Recipe, batches: Iterator, progress: float)
     row = {"step_s": step_s, "loss": loss, "lr": hyper.lr, "grad_norm": grad_norm, "progress": progress}
     for name, value in row.items():
         getattr(run, name).append(value)
+    run.failure = lost(loss, step)
+
+
+def lost(loss: float, step: int) -> Failure | None:
+    """Why a run must end at this loss, or None. Every comparison with NaN is false: it needs asking for by itself."""
     if not math.isfinite(loss):
-        run.failure = Failure(kind="loss-not-finite", step=step, message=f"loss is {loss} at step {step}")
-    elif loss > LOSS_LIMIT:
-        run.failure = Failure(kind="loss-too-high", step=step, message=f"loss {loss:.4g} exceeds {LOSS_LIMIT:g}")
+        return Failure(kind="loss-not-finite", step=step, message=f"loss is {loss} at step {step}")
+    if loss > LOSS_LIMIT:
+        return Failure(kind="loss-too-high", step=step, message=f"loss {loss:.4g} exceeds {LOSS_LIMIT:g}")
+    return None
 
 
 def scored(run: Run, evaluate: Callable[[], BitsPerByte]) -> Eval | None:
