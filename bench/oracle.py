@@ -73,18 +73,19 @@ class Oracle(Unsupported):
         return muon.orthogonalize(matrix, orthogonalizer, precision(policy))
 
     def optimizer(self, recipe, params, policy):
-        return Session(self._trainer(recipe, params, policy))
+        return Session(self.trainer(recipe, params, policy))
 
-    def train(self, recipe, params, steps, progress, policy):
-        trainer = self._trainer(recipe, params, policy)
-        rows = [
-            trainer.step(micro_batches, recipe.schedule.at(i, done))
-            for i, (micro_batches, done) in enumerate(zip(steps, progress, strict=True))
-        ]
+    def train(self, recipe, params, steps, progress, policy, tap=None):
+        trainer = self.trainer(recipe, params, policy)
+        rows = []
+        for i, (micro_batches, done) in enumerate(zip(steps, progress, strict=True)):
+            rows.append(trainer.step(micro_batches, recipe.schedule.at(i, done)))
+            if tap:
+                tap(dict(trainer.params))
         losses, norms = np.array(rows).T
         return Trajectory(losses, norms, trainer.params)
 
-    def _trainer(self, recipe, params, policy) -> Trainer:
+    def trainer(self, recipe, params, policy) -> Trainer:
         return Trainer(recipe, dict(params), policy)
 
 

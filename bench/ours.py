@@ -79,12 +79,13 @@ class Ours(Unsupported):
     def optimizer(self, recipe, params, policy):
         return Session(self.trainer(recipe, params, policy))
 
-    def train(self, recipe, params, steps, progress, policy):
+    def train(self, recipe, params, steps, progress, policy, tap=None):
         trainer = self.trainer(recipe, params, policy, compiled=True)
-        rows = [
-            trainer.step(micro_batches, recipe.schedule.at(i, done))
-            for i, (micro_batches, done) in enumerate(zip(steps, progress, strict=True))
-        ]
+        rows = []
+        for i, (micro_batches, done) in enumerate(zip(steps, progress, strict=True)):
+            rows.append(trainer.step(micro_batches, recipe.schedule.at(i, done)))
+            if tap:
+                tap(trainer.parameters())
         losses, norms = np.array(rows).T
         return Trajectory(losses, norms, trainer.parameters())
 

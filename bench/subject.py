@@ -3,7 +3,7 @@
 NumPy in, NumPy out; parameters by upstream name; a method that a subject lacks raises NotSupported, which is a skip.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, Protocol, cast
 
@@ -12,6 +12,7 @@ import numpy as np
 from impl.spec import Hyper, Orthogonalizer, Recipe
 
 Params = Mapping[str, np.ndarray]
+Tap = Callable[[Params], None]  # is shown the parameters after each training step
 POLICIES = ("float32", "bfloat16")  # what may be asked of our implementation
 
 
@@ -38,9 +39,11 @@ class BitsPerByte:
 
 
 class OptimizerSession(Protocol):
-    """An optimizer with its state, fed gradients from outside."""
+    """An optimizer with its state, fed gradients from outside; moments are "first.NAME" and "second.NAME"."""
 
     def step(self, grads: Params, hyper: Hyper) -> Params: ...
+
+    def state(self) -> Params: ...
 
 
 class Subject(Protocol):
@@ -65,7 +68,9 @@ class Subject(Protocol):
 
     def optimizer(self, recipe: Recipe, params: Params, policy: str) -> OptimizerSession: ...
 
-    def train(self, recipe: Recipe, params: Params, steps: list, progress: list[float], policy: str) -> Trajectory: ...
+    def train(
+        self, recipe: Recipe, params: Params, steps: list, progress: list[float], policy: str, tap: Tap | None = None
+    ) -> Trajectory: ...
 
     def batches(self, recipe: Recipe, data, split: str) -> Iterator[tuple[np.ndarray, np.ndarray, int]]: ...
 
