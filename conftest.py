@@ -4,27 +4,14 @@ import os
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 
-from bench import check, summary
+from bench import check, examples, summary
 from bench.training.order import Order
 from impl import backend as backends
 
 UNASKED = ("slow", "bench", "deep")  # never started unless -m names them
 
-# A first call compiles, so no deadline; the same examples everywhere, so that a failure on a chip replays on another.
-settings.register_profile(
-    "nanomark",
-    deadline=None,
-    derandomize=True,
-    database=None,
-    max_examples=12,
-    print_blob=True,
-    phases=[Phase.explicit, Phase.generate],  # examples are small by design; shrinking one would take minutes
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-settings.register_profile("deep", settings.get_profile("nanomark"), max_examples=50)
-settings.load_profile("nanomark")  # --hypothesis-profile=deep for the other
+examples.register()  # --hypothesis-profile=deep for more of them
 
 
 def pytest_addoption(parser):

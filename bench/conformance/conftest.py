@@ -27,7 +27,12 @@ def sotu(cache) -> Prepared:
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
     """Two training shards of three row groups each and a validation shard."""
-    folder = tmp_path_factory.mktemp("folder")
+    return cut(tmp_path_factory.mktemp("folder"))
+
+
+def cut(folder: Path) -> Path:
+    """The first documents of the embedded corpus as shards in `folder`."""
+    folder.mkdir(exist_ok=True)
     documents = corpus.read()
     train, half = documents["train"][:TRAIN_DOCUMENTS], TRAIN_DOCUMENTS // 2
     shards.write(folder / "a.parquet", train[:half], group_documents=30)

@@ -39,7 +39,7 @@ def test_large_matmul_matches_oracle(subject, policy):
     agree(subject, "large_matmul", policy, inputs, ask_op("matmul"))
 
 
-@given(seed=SEEDS, rows=st.integers(1, 6), width=st.sampled_from([1, 8, 96, 257]), exponent=st.integers(-6, 6))
+@given(seed=SEEDS, rows=st.integers(1, 6), width=st.sampled_from([1, 8, 96, 257, 2048]), exponent=st.integers(-6, 6))
 def test_rms_norm_matches_oracle(subject, policy, seed, rows, width, exponent):
     """Scales from 1e-6, where eps decides, to 1e6."""
     inputs = {"x": normal(seed, rows, width) * np.float32(10.0**exponent)}

@@ -1,67 +1,64 @@
-"""Every known mistake is caught by the check named for it, and the oracle itself passes them all.
+"""Every known mistake is caught by a check of a row that is said to see it, and the oracle itself passes them all.
 
-`pytest -m meta bench/meta/test_mutants.py`
+`pytest -m meta -k mutant`
 """
 
 import pytest
 
-from bench.check import ROWS, Disagreement, agree
-from bench.conformance import test_gpt, test_ops, test_optim, test_train
-from bench.meta.mutants import MUTANTS, Mutant, Zeros
-from bench.strategies import recipe_of
-from bench.subject import load
-from bench.tolerances import TABLE
-from impl.spec import Model
+from bench import check
+from bench.check import Disagreement
+from bench.conformance.rows import CHECKS, ask
+from bench.margins import rows_of
+from bench.mutants import MUTANTS, Mutant, Zeros
+from bench.subject import POLICIES, load
 
 pytestmark = pytest.mark.meta
-
-CHECKS = {
-    f"{module.__name__.rpartition('.')[2]}.{name}": test
-    for module in (test_ops, test_gpt, test_optim, test_train)
-    for name, test in vars(module).items()
-    if name.startswith("test_")
-}
+PREDICTED = ("window of W keys", "RoPE on interleaved pairs", "softcap 30", "gate scale 1", "no safety factor")
 
 
-def ask(name: str, subject, policy: str) -> None:
-    """Run one conformance test on a subject."""
-    extra = {"orthogonalizer": "polar express"} if "orthogonalizer" in name else {}
-    extra |= {"size": 64, "window": 16} if "real_heads" in name else {}
-    extra |= {"accumulation": 2, "start": 0.0} if "twenty" in name else {}
-    CHECKS[name](subject=subject, policy=policy, **extra)
+@pytest.fixture
+def undiagnosed(monkeypatch):
+    """Failures without the search for their cause, which asks every mutant."""
+    monkeypatch.setattr(check, "diagnosis", lambda *arguments: "not diagnosed")
 
 
+@pytest.mark.usefixtures("undiagnosed")
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_mutant_is_killed(mutant: Mutant):
-    survived = []
-    for policy in ("float32", "bfloat16"):
+    asked = [(quantity, policy) for quantity in CHECKS for policy in POLICIES if mutant.sees(quantity, policy)]
+    assert asked, f"{mutant.name} names no row of {sorted(CHECKS)}"
+    for quantity, policy in asked:
         try:
-            ask(mutant.check, mutant.subject(), policy)
-            survived.append(policy)
+            ask(quantity, mutant.subject(), policy)
         except Disagreement as killed:
             assert mutant.name in str(killed)
             return
-    pytest.fail(f"{mutant.name} passes {mutant.check} at {survived}")
+    pytest.fail(f"{mutant.name} passes {asked}")
 
 
-@pytest.mark.parametrize("name", sorted({mutant.check for mutant in MUTANTS}))
-def test_the_oracle_passes(name, policy):
+@pytest.mark.parametrize("quantity", CHECKS)
+def test_the_oracle_passes(quantity, policy):
     """What a mutant is made of fails nowhere without the mistake."""
-    ask(name, load("oracle"), policy)
+    ask(quantity, load("oracle"), policy)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in CHECKS if name.endswith(("_match_oracle", "_matches_oracle"))))
-def test_zeros_pass_nowhere(name, policy):
-    with pytest.raises(Disagreement):
-        ask(name, Zeros(), policy)
+@pytest.mark.parametrize("quantity", CHECKS)
+def test_zeros_fail_on_every_row(quantity, policy):
+    """The laziest mistake: what lets zeros through is no limit."""
+    assert any(row.verdict == "fail" for row in rows_of(Zeros(), quantity, policy))
 
 
-def test_zeros_fail_on_every_row():
-    """The rows of the tests above, and gradients, whose check stops at the loss; val_nats needs a prepared text."""
-    recipe = recipe_of(Model(sequence_len=8, vocab_size=37, depth=2, width=32, heads=2, kv_heads=1, gate_channels=6))
-    for policy in ("float32", "bfloat16"):
-        with pytest.raises(Disagreement):
-            inputs = test_gpt.inputs_of(recipe.model, 0)
-            agree(Zeros(), "grads", policy, inputs, test_gpt.ask_grads(recipe), key=(recipe,))
-    failed = {(row.quantity, row.policy) for row in ROWS if row.subject == Zeros.name and row.verdict == "fail"}
-    assert {row for row in TABLE if row[0] != "val_nats"} == failed
+@pytest.mark.parametrize("name", PREDICTED)
+def test_diagnosis_names_the_mistake(name):
+    """A person who makes a known mistake is told which."""
+    (mutant,) = (mutant for mutant in MUTANTS if mutant.name == name)
+    quantity = next(quantity for quantity in CHECKS if mutant.sees(quantity, "float32"))
+    with pytest.raises(Disagreement, match=rf"likely cause: '{name}' accounts for 100% of the error"):
+        ask(quantity, mutant.subject(), "float32")
+
+
+def test_diagnosis_names_the_precision():
+    """TF32 for float32 looks like TF32."""
+    (mutant,) = (mutant for mutant in MUTANTS if mutant.name == "TF32 where float32 was asked")
+    with pytest.raises(Disagreement, match="asked for float32, looks like tf32"):
+        ask("large_matmul", mutant.subject(), "float32")

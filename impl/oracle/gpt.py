@@ -112,7 +112,7 @@ class GPT:
             dx = p.kernel(w["resid_lambdas"][i] * dx)
         embedded = w["transformer.wte.weight"][tokens]
         dx = ops.rms_norm_backward(p.kernel(dx + dx0), embedded, model.norm_eps, p)
-        np.add.at(self.grads["transformer.wte.weight"], tokens, dx)
+        ops.add_rows(self.grads["transformer.wte.weight"], tokens, dx)
         return float(loss), self.grads
 
     def _block_backward(self, i: int, dout):
@@ -132,7 +132,7 @@ class GPT:
         for name, d in zip("qkv", (dq, dk, dv), strict=True):
             dn = p.kernel(dn + self._linear_backward(f"{h}.attn.c_{name}.weight", saved.n, d.reshape(*d.shape[:2], -1)))
         if saved.gate is not None:
-            np.add.at(
+            ops.add_rows(
                 self.grads[f"value_embeds.{i}.weight"],
                 self.tokens,
                 p.kernel(dv * saved.gate).reshape(*dv.shape[:2], -1),

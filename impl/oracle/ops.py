@@ -85,6 +85,11 @@ def _shared(dx, repeats: int, p: Precision):  # (B, H, T, D) -> (B, T, K, D)
     return p.kernel(summed).transpose(0, 2, 1, 3)
 
 
+def add_rows(table, tokens, rows):  # (V, C), (B, T), (B, T, C)
+    """The derivative of reading rows of a table, in place: a token seen twice adds up."""
+    np.add.at(table, tokens, rows)
+
+
 def relu_squared(x, p: Precision):
     return p.kernel(np.maximum(x, 0) ** 2)
 
