@@ -41,7 +41,7 @@ def seen_alone(params: dict) -> dict:
 
 
 @pytest.fixture(scope="session")
-def texts(folder, tmp_path_factory) -> dict[str, Prepared]:
+def ordered(folder, tmp_path_factory) -> dict[str, Prepared]:
     """Six validation documents as they stand, and in another order."""
     documents = [document[:300] for document in shards.documents([folder / "c.parquet"])][:6]
     made = {}
@@ -57,8 +57,10 @@ def texts(folder, tmp_path_factory) -> dict[str, Prepared]:
     ("order", "sequence_len", "rows"),
     [("in another order", 32, 4), ("as they stand", 13, 4), ("as they stand", 32, 7), ("in another order", 96, 1)],
 )
-def test_the_score_of_what_sees_no_context_depends_on_the_text_alone(subject, policy, texts, order, sequence_len, rows):
-    text, other_text = texts["as they stand"], texts[order]
+def test_the_score_of_what_sees_no_context_depends_on_the_text_alone(
+    subject, policy, ordered, order, sequence_len, rows
+):
+    text, other_text = ordered["as they stand"], ordered[order]
     recipe, other_recipe = recipe_of(model_of(32), rows=4), recipe_of(model_of(sequence_len), rows=rows)
     params = seen_alone(params_of(model_of(32), 2))
     score, other = (
@@ -71,12 +73,12 @@ def test_the_score_of_what_sees_no_context_depends_on_the_text_alone(subject, po
 
 
 @pytest.mark.parametrize("sequence_len", [1, 8, 96])
-def test_a_uniform_model_scores_the_logarithm_of_the_vocabulary(subject, policy, texts, sequence_len):
+def test_a_uniform_model_scores_the_logarithm_of_the_vocabulary(subject, policy, ordered, sequence_len):
     """Every token costs the same, ln V as float32 has it.
 
     Where T is 1 nothing but float64 adds, and the score is tokens x that cost to the last bit; else float32 adds T.
     """
-    text, recipe = texts["as they stand"], recipe_of(model_of(sequence_len), rows=32)
+    text, recipe = ordered["as they stand"], recipe_of(model_of(sequence_len), rows=32)
     params = params_of(recipe.model, 2)
     params["lm_head.weight"] *= 0
     one = np.array([[5]]), np.array([[7]])

@@ -2,6 +2,10 @@
 
 import pytest
 
+from bench.conformance.conftest import cache, folder
+
+__all__ = ["cache", "folder"]  # fixtures of the conformance tests that run here on wrong subjects
+
 
 @pytest.fixture(scope="session")
 def backend(pytestconfig) -> str:
