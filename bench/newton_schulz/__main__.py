@@ -47,17 +47,18 @@ def _measure(arguments) -> None:
 
 
 def _diverge(arguments) -> None:
-    from bench.newton_schulz import diverge
+    from bench.newton_schulz.diverge import diverge
+    from bench.newton_schulz.lowrank import low_rank
     from bench.newton_schulz.measure import CAPTURED
 
     name = "low-rank" if arguments.quick else "diverge"
     out = arguments.out or DATA / f"newton-schulz-{name}-{arguments.backend}.json"
     if arguments.quick:
-        diverge.low_rank(arguments.backend, out)
+        low_rank(arguments.backend, out)
         return
     size = arguments.size or ("small" if arguments.backend.endswith("-cpu") else "full")
     captured = arguments.captured or CAPTURED
-    diverge.diverge(arguments.backend, out, size, arguments.steps, arguments.runs, captured)
+    diverge(arguments.backend, out, size, arguments.steps, arguments.runs, captured)
 
 
 def _report(arguments) -> None:
