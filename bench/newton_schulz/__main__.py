@@ -25,7 +25,7 @@ def main() -> None:
     measuring.add_argument("--captured", type=Path, metavar="FILE", help="momentum that `diverge` left behind")
     diverging.add_argument("--quick", action="store_true", help="one low-rank problem, under a minute")
     diverging.add_argument("--size", choices=("small", "full"), help="full: depth 8 at 2048 tokens, a GPU's")
-    diverging.add_argument("--steps", type=int, metavar="N", help="80; of the full size 200")
+    diverging.add_argument("--steps", type=int, metavar="N", help="60; of the full size 200")
     diverging.add_argument("--runs", nargs="+", metavar="NAME", help="only these variants")
     diverging.add_argument("--captured", type=Path, metavar="FILE", help="where to leave momentum for `measure`")
     commands.add_parser("report", help="figure and tables from the committed data")

@@ -10,10 +10,9 @@ import numpy as np
 from rich.console import Console
 
 from bench.newton_schulz import sheet, variants
-from bench.newton_schulz.diverge import Variant
+from bench.newton_schulz.diverge import Variant, ours
 from bench.newton_schulz.spectra import RANK, matrix
 from bench.newton_schulz.variants import FRAMEWORK, norm_as
-from bench.subject import load
 from bench.training.loop import LOSS_LIMIT
 from impl.spec import Muon
 
@@ -33,7 +32,7 @@ RUNS = (
 def low_rank(backend: str, out: Path) -> None:
     """Every shape with every variant, anew; prints a line each."""
     out.unlink(missing_ok=True)
-    subject = load(backend)
+    subject = ours(backend)
     results = sheet.Sheet.open(out, sheet.origin(subject.backend, "newton-schulz low rank"))
     for shape in SHAPES:
         for run in RUNS if shape == SHAPES[0] else RUNS[:-1]:  # a CPU's bfloat16 products can be slow
@@ -51,8 +50,7 @@ def low_rank(backend: str, out: Path) -> None:
 
 def descend(subject, shape: tuple[int, int], run: Variant) -> dict:
     """Least squares on inputs of rank 16 and noise by Muon; the loss is relative to its start."""
-    rows, columns = shape
-    inputs = matrix((columns, EXAMPLES), "rank 16 + 1e-3", seed=1)
+    inputs = matrix((shape[1], EXAMPLES), "rank 16 + 1e-3", seed=1)
     target = matrix(shape, "rank 16 + 1e-3", seed=2, scale=0.5)
     backend = subject.backend
     weight, first = np.zeros((1, *shape), np.float32), np.zeros((1, *shape), np.float32)

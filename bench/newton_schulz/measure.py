@@ -16,7 +16,7 @@ from rich.progress import Progress
 from bench.error import Error
 from bench.newton_schulz import clock, design, sheet, spectra, variants
 from bench.newton_schulz.design import ORTHOGONALIZERS, Case
-from bench.subject import load
+from bench.newton_schulz.diverge import ours
 from impl.oracle import muon
 from impl.oracle.precision import FLOAT64
 from impl.spec import Orthogonalizer
@@ -28,7 +28,7 @@ CAPTURED = Path("runs") / "newton-schulz-captured.npz"
 
 def measure(backend: str, out: Path, sizes: tuple[int, ...], case_s: float, captured: Path | None) -> sheet.Sheet:
     """Every case of the design that this backend finishes within about `case_s` seconds, then the times of a call."""
-    subject = load(backend)
+    subject = ours(backend)
     results = sheet.Sheet.open(out, sheet.origin(subject.backend, "newton-schulz"))
     matrices = dict(np.load(captured, allow_pickle=False)) if captured and captured.exists() else {}
     precisions = clock.precisions(subject)

@@ -15,7 +15,7 @@ ITERATIONS, BLOCK = 24, 24
 
 
 def matrix(shape: tuple[int, int], spectrum: str, seed: int = 0, scale: float = 1.0):  # -> (m, n) float32
-    """Singular vectors at random, the largest singular value about `scale`. "one row" has one, of the columns asked for.
+    """Singular vectors at random, the largest singular value about `scale`; "one row" has one, of that many columns.
 
     Raises ValueError for an unknown spectrum.
     """
