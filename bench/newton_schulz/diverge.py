@@ -95,7 +95,7 @@ def recipe_of(size: str, width: int) -> Recipe:
 
 
 def train(subject, recipe: Recipe, run: Variant, steps: int, advance: Callable, captured: Path) -> dict:
-    """One run with the shipped trainer, at the start of a long one: rates do not fall. It ends where none comes back."""
+    """One run with the shipped trainer, as a long one begins: rates do not fall. It ends where nothing comes back."""
     policy = "float32" if subject.name.endswith("-cpu") else "bfloat16"
     trainer = subject.trainer(recipe, start(recipe, run), policy)  # uncompiled: the norm is replaced in its module
     trainer.muon_dtype = run.products
