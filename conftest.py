@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench import check, examples, summary
+from bench import check, examples, fingerprint, summary
+from bench.subject import load
 from bench.training.order import Order
 from impl import backend as backends
 
@@ -90,8 +91,6 @@ def _job(config):
 @pytest.fixture(scope="session")
 def subject(request):
     """Our implementation on each backend in turn."""
-    from bench.subject import load
-
     return load(request.param)
 
 
@@ -108,7 +107,9 @@ def pytest_report_header(config):
 def pytest_terminal_summary(terminalreporter, config):
     rows = [row for row in check.ROWS if row.subject in config.backends]  # not the mutants'
     summary.print_rows(rows, terminalreporter)
+    summary.print_mutants(terminalreporter)
     if config.getoption("rows_to"):
         counts = {outcome: len(terminalreporter.stats.get(outcome, ())) for outcome in ("passed", "failed", "skipped")}
         counts["failed"] += len(terminalreporter.stats.get("error", ()))  # a fixture that raised, a file not imported
-        summary.write_rows(rows, counts, config.getoption("rows_to"))
+        facts = {name: fingerprint.facts(load(name)) for name in config.backends}
+        summary.write_rows(rows, counts, facts, config.getoption("rows_to"))

@@ -10,6 +10,8 @@ from bench.check import Row
 from bench.tolerances import tolerance
 from impl import backend as backends
 
+KILLS = "mutant_is_killed"  # in the name of every test that puts one known mistake in
+
 
 def missing_backends() -> list[str]:
     """One line for each backend that is not here: the reason and the command that brings it."""
@@ -40,7 +42,10 @@ def header(chosen: list[str]) -> list[str]:
 
 
 def aggregate(rows: list[Row]) -> list[dict]:
-    """One dict for each (subject, quantity, policy): cases, worst ratio, verdict counts, the limit k."""
+    """One dict for each (subject, quantity, policy): verdict counts, worst ratio against k, largest errors, worst part.
+
+    Errors are relative: in Frobenius norm, in the worst element and at the 99th percentile; null where none is finite.
+    """
     groups = defaultdict(list)
     for row in rows:
         groups[row.subject, row.quantity, row.policy].append(row)
@@ -52,32 +57,62 @@ def aggregate(rows: list[Row]) -> list[dict]:
             "cases": len(group),
             "failed": sum(row.verdict == "fail" for row in group),
             "inconclusive": sum(row.verdict == "inconclusive" for row in group),
-            "worst_ratio": max((row.ratio for row in group if row.verdict != "inconclusive"), default=None),
+            "excluded": sum(row.excluded for row in group),
+            "elements": sum(row.size for row in group),
+            **_worst([row for row in group if row.verdict != "inconclusive"]),
             "limit": tolerance(quantity, policy).k,
         }
         for (subject, quantity, policy), group in sorted(groups.items())
     ]
 
 
+def _worst(decided: list[Row]) -> dict:
+    """The largest of each measure over the decided cases, and the part nearest to its limit."""
+    measures = {"worst_ratio": "ratio", "used": "used"}
+    found = {key: max((getattr(row, name) for row in decided), default=None) for key, name in measures.items()}
+    for name in ("frobenius", "worst", "p99"):
+        key = "worst_element" if name == "worst" else name
+        found[key] = max((getattr(row.error, name) for row in decided), default=None)
+    return found | {"worst_part": max(decided, key=lambda row: row.used).part if decided else None}
+
+
 def print_rows(rows: list[Row], reporter) -> None:
-    """A table: error over yardstick, worst case, against the limit k."""
+    """A table: errors, and the worst in yardsticks against the limit k; what was excluded or stayed open is counted."""
     table = aggregate(rows)
     if not table:
         return
-    reporter.section("error against float64, in yardsticks of the same precision")
-    reporter.write_line("subject    quantity        precision   cases   worst  limit  remarks")
+    reporter.section("error against float64; worst: in yardsticks of the same precision")
+    reporter.write_line(
+        "subject    quantity        precision   cases  frobenius   element       p99   worst  limit  remarks"
+    )
     for row in table:
-        worst = "-" if row["worst_ratio"] is None else f"{row['worst_ratio']:.2f}"
+        sizes = "".join(f"{_short(row[key], '.1e'):>10}" for key in ("frobenius", "worst_element", "p99"))
         remarks = [f"{row[key]} {key}" for key in ("failed", "inconclusive") if row[key]]
+        remarks += [f"{row['excluded']} of {row['elements']} elements excluded"] if row["excluded"] else []
         reporter.write_line(
-            f"{row['subject']:<11}{row['quantity']:<16}{row['precision']:<11}{row['cases']:>6}{worst:>8}"
-            f"{row['limit']:>7.3g}  {', '.join(remarks)}"
+            f"{row['subject']:<11}{row['quantity']:<16}{row['precision']:<11}{row['cases']:>6} {sizes}"
+            f"{_short(row['worst_ratio'], '.2f'):>8}{row['limit']:>7.3g}  {', '.join(remarks)}"
         )
 
 
-def write_rows(rows: list[Row], counts: dict[str, int], path: str) -> None:
-    """The aggregated rows and the session's counts of tests as JSON, whole or not at all."""
+def _short(number: float | None, form: str) -> str:
+    return "-" if number is None else f"{number:{form}}"
+
+
+def print_mutants(reporter) -> None:
+    """How many known mistakes this session put in, and how many its checks caught."""
+    outcomes = {
+        outcome: sum(KILLS in getattr(report, "nodeid", "") for report in reporter.stats.get(outcome, ()))
+        for outcome in ("passed", "failed")
+    }
+    if sum(outcomes.values()):
+        reporter.section("known mistakes")
+        reporter.write_line(f"caught: {outcomes['passed']} of {sum(outcomes.values())}")
+
+
+def write_rows(rows: list[Row], counts: dict[str, int], facts: dict, path: str) -> None:
+    """The aggregated rows, the session's counts of tests and each backend's `facts` as JSON, whole or not at all."""
     target = Path(path)
     temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps({**counts, "rows": aggregate(rows)}))
+    temporary.write_text(json.dumps({**counts, "rows": aggregate(rows), "fingerprint": facts}))
     os.replace(temporary, target)

@@ -45,7 +45,7 @@ class ReportError(ValueError):
 class Record(Section):
     """A whole report. A run either has a result or a failure."""
 
-    schema_version: Literal["0.1"] = SCHEMA_VERSION
+    schema_version: Literal["0.2"] = SCHEMA_VERSION
     identity: Identity
     hardware: Hardware
     software: Software

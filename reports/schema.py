@@ -8,9 +8,10 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-SCHEMA_VERSION = "0.1"
+SCHEMA_VERSION = "0.2"
 Backend = Literal["mlx-metal", "mlx-cuda", "mlx-cpu", "torch-mps", "torch-cuda", "torch-cpu"]
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+Observed = Literal[Precision, "bfloat16-sums", "float16-sums", "none"]  # -sums: accumulated narrowly too
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
 # The bounds are far outside what any machine gives, and keep every sum below finite.
@@ -162,7 +163,7 @@ class Run(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**64)]
     policy: Precision  # asked for
-    precision_observed: Precision | None
+    precision_observed: Observed | None
     mode: Literal["fixed-budget", "fixed-tokens"]
     budget_s: Annotated[float, Field(gt=0, le=1e6)]
     device_batch: Positive  # rows in one forward pass
@@ -206,15 +207,32 @@ class Result(Section):
 
 
 class Row(Section):
-    """One quantity's cases: the worst error in units of the yardstick, beside the limit k; null where not finite."""
+    """One quantity's cases: the worst error in units of the yardstick, beside the limit k; null where not finite.
+
+    frobenius, worst_element, p99: the largest relative errors; excluded: elements that hang on a sign nobody can know.
+    """
 
     quantity: str
     precision: Precision
     cases: Count
     inconclusive: Count = 0
+    excluded: Count | None = None
     worst_ratio: Size | None
+    worst_part: str | None = None
+    frobenius: Size | None = None
+    worst_element: Size | None = None
+    p99: Size | None = None
     limit: Size
     passed: bool
+
+
+class Observation(Section):
+    """The precision class that a family of operations was seen in, and its errors on the inputs that tell."""
+
+    family: str
+    policy: Precision  # asked for
+    observed: Observed
+    errors: tuple[Size, ...]
 
 
 class Conformance(Section):
@@ -226,6 +244,9 @@ class Conformance(Section):
     skipped: Count
     inconclusive: Count
     rows: tuple[Row, ...]
+    classes: tuple[Observation, ...] = ()
+    alternatives: dict[str, dict[str, Observed]] = {}  # float32 under the framework's other settings, by family
+    repeats: dict[str, dict[str, bool | None]] = {}  # same seed twice, by policy: bit-equal?
 
 
 class Consent(Section):

@@ -179,12 +179,12 @@ def test_not_text(tmp_path):
 
 @pytest.mark.parametrize("text", ["[]", "null", "3", '"x"', "{}"])
 def test_not_a_report(text, tmp_path):
-    assert "schema_version=None, but this checkout reads '0.1'" in refused(tmp_path, text)
+    assert "schema_version=None, but this checkout reads '0.2'" in refused(tmp_path, text)
 
 
 def test_future_schema(tmp_path):
     changed = {**document(), "schema_version": "7.0"}
-    assert "schema_version='7.0', but this checkout reads '0.1'; update one" in refused(tmp_path, json.dumps(changed))
+    assert "schema_version='7.0', but this checkout reads '0.2'; update one" in refused(tmp_path, json.dumps(changed))
 
 
 def test_no_file(tmp_path):

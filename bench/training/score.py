@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -187,25 +188,23 @@ def conform(backend: str, console: Console) -> schema.Conformance:
         if not found["passed"]:
             raise RuntimeError(f"the correctness suite did not run: {(done.stdout + done.stderr).strip()[-500:]}")
     console.print(f"{found['passed']} checks passed, {found['failed']} failed, {found['skipped']} skipped")
-    return schema.Conformance(
-        versions=backends.load(backend).versions(),
-        passed=found["passed"],
-        failed=found["failed"],
-        skipped=found["skipped"],
-        inconclusive=sum(row["inconclusive"] for row in found["rows"]),
-        rows=tuple(
-            schema.Row(
-                quantity=row["quantity"],
-                precision=row["precision"],
-                cases=row["cases"],
-                inconclusive=row["inconclusive"],
-                worst_ratio=row["worst_ratio"],
-                limit=row["limit"],
-                passed=not row["failed"],
-            )
-            for row in found["rows"]
-        ),
-    )
+    facts = found["fingerprint"][backend]
+    document = {
+        "versions": backends.load(backend).versions(),
+        **{count: found[count] for count in ("passed", "failed", "skipped")},
+        "inconclusive": sum(row["inconclusive"] for row in found["rows"]),
+        "rows": [_only(schema.Row, {**row, "passed": not row["failed"]}) for row in found["rows"]],
+        "classes": [_only(schema.Observation, row) for row in facts["classes"]],
+        "alternatives": facts["alternatives"],
+        "repeats": facts["repeats"],
+    }
+    return schema.Conformance.model_validate_json(json.dumps(document))
+
+
+def _only(section: type[schema.Section], values: dict[str, Any]) -> dict[str, Any]:
+    """What of `values` the section has fields for; numbers that are not finite become null."""
+    finite = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()}
+    return {name: finite[name] for name in section.model_fields if name in finite}
 
 
 def _run_section(job: Job, run: Run, warmup, compile_s: float, prepared: Prepared, source: Batches) -> schema.Run:
