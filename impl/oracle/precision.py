@@ -103,8 +103,10 @@ PRECISIONS = {
 }
 
 
-def precision(name: str) -> Precision:
-    """The class of this name. Raises ValueError for an unknown one."""
+def precision(name: str | Precision) -> Precision:
+    """The class of this name, or the one given. Raises ValueError for an unknown one."""
+    if isinstance(name, Precision):
+        return name
     if name not in PRECISIONS:
         raise ValueError(f"precision={name!r} is unknown; try one of {sorted(PRECISIONS)}")
     return PRECISIONS[name]
