@@ -49,10 +49,10 @@ def test_validation_hash_does_not_depend_on_the_vocabulary(folder, cache):
 
 
 def test_unigram_matches_counting_by_hand(tmp_path):
-    shards.write(tmp_path / "a.parquet", ["ab", "a"])
+    shards.write(tmp_path / "a.parquet", ["ab", "a", "a"])
     shards.write(tmp_path / "b.parquet", ["aab"])
     prepared = prepare(tmp_path, 260, Data(), tmp_path / "cache")
-    bits = -2 * log2((2 + 1) / (3 + 256)) - log2((1 + 1) / (3 + 256))
+    bits = -2 * log2((3 + 1) / (4 + 256)) - log2((1 + 1) / (4 + 256))
     assert evaluation.unigram_bpb(prepared) == pytest.approx(bits / 3, rel=1e-12)
 
 

@@ -69,12 +69,12 @@ def test_every_token_read_is_emitted_discarded_or_buffered(epoch_lengths, capaci
     assert packed.discarded_fraction == packed.discarded / (packed.discarded + packed.emitted)
 
 
-def test_real_text_matches_the_plain_packer_into_the_second_epoch(small):
+def test_real_text_matches_the_plain_packer_into_the_third_epoch(small):
     data = Data(buffer_documents=40, refill_documents=16)
     plain = plain_rows(refills(small, "train", data.refill_documents), 129, data.buffer_documents)
     drawn = batches(small, "train", 4, 128, data)
     epoch = 1
-    while epoch == 1:
+    while epoch < 3:
         inputs, targets, epoch = next(drawn)
         expected = list(islice(plain, 4))
         assert np.array_equal(np.concatenate([inputs, targets[:, -1:]], axis=1), [row for row, _ in expected])

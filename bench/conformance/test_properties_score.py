@@ -10,13 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bench import evaluation as scoring
 from bench.check import FLOOR_ULPS
 from bench.conformance.test_bpb import ask_score
-from bench.evaluation import evaluate
 from bench.relation import same
 from bench.strategies import params_of, recipe_of
-from impl.data import shards
-from impl.data.evaluation import Windows, windows
+from impl.data import evaluation, shards
 from impl.data.prepare import prepare
 from impl.data.prepared import Prepared
 from impl.spec import Data, Model
@@ -101,7 +100,7 @@ def test_every_byte_of_any_text_is_scored_once(tmp_path_factory, texts, sequence
     shards.write(root / "a.parquet", ["to train on"])
     shards.write(root / "val.parquet", texts, group_documents=3)
     prepared = prepare(root, 260, Data(), root / "cache")
-    inputs, targets, total_bytes = windows(prepared, sequence_len)
+    inputs, targets, total_bytes = evaluation.windows(prepared, sequence_len)
     tokens, scored = prepared.tokenizer.tokens, targets.ravel()[targets.ravel() >= 0]
     assert b"".join(tokens[token] for token in scored) == "".join(texts).encode()
     assert total_bytes == len("".join(texts).encode())
@@ -122,7 +121,7 @@ def test_a_score_adds_up_every_window_once_in_float64(rows, windows, tokens, see
         shapes.append(inputs.shape)
         return np.where(targets >= 0, costs[targets] + inputs, 0).sum(axis=1).astype(np.float64)
 
-    score = evaluate(nats, Windows(inputs, targets, 123), rows)
+    score = scoring.evaluate(nats, evaluation.Windows(inputs, targets, 123), rows)
     assert score.nats == np.sum((costs[targets] + inputs)[targets >= 0])
     assert (score.bytes, score.tokens) == (123, np.sum(targets >= 0))
     assert set(shapes) == {(rows, tokens)}, "one shape, hence one compilation"

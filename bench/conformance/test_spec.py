@@ -115,6 +115,18 @@ def test_rates_are_upstreams_after_scaling():
     assert betas.pop("x0_lambdas") == (0.96, 0.95) and set(betas.values()) == {(0.8, 0.95)}
 
 
+def test_the_constants_are_upstreams():
+    """Those that no oracle can tell, because it reads them here too."""
+    data, muon, schedule = Data(), Muon(), Schedule()
+    assert (data.buffer_documents, data.refill_documents) == (1000, 128)
+    assert (data.tokenizer_doc_chars, data.tokenizer_chars) == (10_000, 10**9)
+    assert (muon.lr, muon.beta2, muon.weight_decay, muon.variance_floor) == (0.04, 0.95, 0.2, 1e-10)
+    assert (AdamW().eps, AdamW().weight_decay) == (1e-10, 0)
+    assert (schedule.budget_s, schedule.warmup, schedule.warmdown, schedule.final_lr) == (300, 0, 0.5, 0)
+    assert (UPSTREAM.norm_eps, UPSTREAM.rope_base, UPSTREAM.softcap) == (1.1920929e-7, 10_000, 15)
+    assert (UPSTREAM.gate_channels, UPSTREAM.gate_scale, UPSTREAM.window_pattern) == (32, 2, "SSSL")
+
+
 def test_the_orthogonalizers():
     assert len(POLAR_EXPRESS.rows()) == 5 and POLAR_EXPRESS.rows()[0] == (
         8.156554524902461,

@@ -6,6 +6,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -36,7 +37,9 @@ class Told:
     """A trainer whose steps take the seconds, and have the losses, that they are told; keeps what it was asked."""
 
     def __init__(self, clock: Clock, seconds, losses):
-        self.clock, self.seconds, self.losses = clock, iter(seconds), iter(losses)
+        self.clock = clock
+        # A loop that does not end when it should ends soon after, and is seen to have gone on.
+        self.seconds, self.losses = chain(seconds, repeat(300.0)), chain(losses, repeat(5.0))
         self.hypers, self.batches = [], []
 
     def step(self, batches, hyper):
