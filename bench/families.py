@@ -120,10 +120,10 @@ FAMILIES = {
         ),
         Family(
             name="sdpa",
-            inputs=lambda rng: {name: _normal(rng, 1, 768, 1, 64) for name in "qkv"},
-            answer=_op("attention", window=768),
+            inputs=lambda rng: {name: _normal(rng, 1, 512, 1, 64) for name in "qkv"},
+            answer=_op("attention", window=512),
             widened={"v": 1},
-            products=768,
+            products=512,
         ),
         Family(
             name="rms-norm",

@@ -32,6 +32,7 @@ CLASSES = {
 }
 ROOT = Path(__file__).parents[1]
 TF32_OF_MLX = "MLX_ENABLE_TF32"  # read once a process; unset means allowed
+TRAINED = ("gemm", "sdpa", "cross-entropy")  # the orthogonalizer has a dtype of its own
 MATMUL_PRECISIONS = ("highest", "high", "medium")
 
 
@@ -108,9 +109,9 @@ def fingerprint(subject: Subject, policies: Iterable[str], families: Iterable[st
     return findings
 
 
-def observed(subject: Subject, policy: str) -> str:
-    """The class that training's matrix products run in; "none" where it is none of them."""
-    return classify(subject, FAMILIES["gemm"], policy).observed
+def observed(subject: Subject, policy: str, families: Iterable[str] = TRAINED) -> dict[str, str]:
+    """The class of each family that a training step at `policy` spends its time in; "none" where it is none of them."""
+    return {finding.family: finding.observed for finding in fingerprint(subject, [policy], families)}
 
 
 def message(subject: str, finding: Finding) -> str:
@@ -172,7 +173,7 @@ def _with_torch(subject: Subject, level: str) -> dict[str, str]:
         warnings.simplefilter("ignore")  # some releases call this setting old, others the newer one unfinished
         try:
             torch.set_float32_matmul_precision(level)
-            return {row.family: row.observed for row in fingerprint(subject, ["float32"], _products())}
+            return observed(subject, "float32", _products())
         finally:
             torch.set_float32_matmul_precision(before)
 

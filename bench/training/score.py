@@ -13,12 +13,12 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from rich.console import Console
 
-from bench import hardware, identity
+from bench import fingerprint, hardware, identity
 from bench.evaluation import evaluate
 from bench.measure import probe_gemm, warm_up
 from bench.ours import Ours
@@ -107,6 +107,7 @@ def run(job: Job, console: Console) -> Record:
     subject = Ours(job.backend)
     trainer = subject.trainer(recipe, subject.init(recipe, order.seed), job.policy, compiled=True)
     scoring = windows(prepared, recipe.model.sequence_len)
+    precision = seen(subject, job.policy, console)
     console.print(f"warming up: {job.backend.name}, preset {job.preset} ({job.why}), {job.policy}")
     warmup, compile_s = warm(trainer, recipe)
     probes = [probe_gemm(job.backend, job.policy, "before")]
@@ -156,7 +157,7 @@ def run(job: Job, console: Console) -> Record:
         hardware=job.machine,
         software=identity.software(job.backend, trainer.compiled),
         state=identity.state(probes),
-        run=_run_section(job, measured, warmup, compile_s, prepared, source),
+        run=_run_section(job, precision, measured, warmup, compile_s, prepared, source),
         result=result,
         conformance=conformance,
         consent=schema.Consent(),
@@ -203,18 +204,30 @@ def conform(backend: str, console: Console) -> schema.Conformance:
 
 def _only(section: type[schema.Section], values: dict[str, Any]) -> dict[str, Any]:
     """What of `values` the section has fields for; numbers that are not finite become null."""
-    finite = {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()}
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
+    }
     return {name: finite[name] for name in section.model_fields if name in finite}
 
 
-def _run_section(job: Job, run: Run, warmup, compile_s: float, prepared: Prepared, source: Batches) -> schema.Run:
+def seen(subject: Any, policy: str, console: Console) -> str | None:
+    """The class that products are computed in; None where it is one that no report has a word for."""
+    classes = fingerprint.observed(subject, policy)
+    if set(classes.values()) != {policy}:
+        console.print(f"asked for {policy}, but seen: " + ", ".join(f"{k} {v}" for k, v in classes.items()))
+    return classes["gemm"] if classes["gemm"] in get_args(schema.Precision) else None
+
+
+def _run_section(
+    job: Job, precision: str | None, run: Run, warmup, compile_s: float, prepared: Prepared, source: Batches
+) -> schema.Run:
     recipe, packed = job.recipe, source.packed
     train_tokens = count_tokens(prepared, "train")
     return schema.Run.model_validate(
         {
             "seed": job.order.seed,
             "policy": job.policy,
-            "precision_observed": None,
+            "precision_observed": precision,
             "mode": "fixed-budget" if job.pace.replay is None else "fixed-tokens",
             "budget_s": recipe.schedule.budget_s,
             "device_batch": recipe.data.device_batch,
