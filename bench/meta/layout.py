@@ -45,7 +45,7 @@ FORBIDDEN = {
 FRAMEWORKS = {"torch": "impl/torch", "mlx": "impl/mlx"}
 UNPICKLERS = ("pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve")
 # Modules whose distribution has another name.
-DISTRIBUTIONS = {"cpuinfo": "py-cpuinfo2", "pynvml": "nvidia-ml-py", "tomli": "pytest"}
+DISTRIBUTIONS = {"cpuinfo": "py-cpuinfo2", "pynvml": "nvidia-ml-py", "tomli": "pytest", "torchgen": "torch"}
 
 
 def sources(root: Path) -> list[Path]:

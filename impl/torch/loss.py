@@ -43,7 +43,7 @@ class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, cotangent):
         dx, dweight = ctx.saved_tensors
-        return (cotangent * dx).to(dx.dtype), cotangent * dweight, None, None
+        return cotangent.to(dx.dtype) * dx, cotangent * dweight, None, None
 
 
 def _loss_and_grads(x, weight, targets, softcap):  # -> (), (N, C), (V, C) float32
