@@ -28,7 +28,8 @@ TABLE = {
     ("matmul", "bfloat16"): Tolerance(2, 0.4),
     ("large_matmul", "float32"): Tolerance(8, 3.3),
     ("large_matmul", "bfloat16"): Tolerance(2, 0.4),
-    ("rms_norm", "float32"): Tolerance(3, 1.3),
+    # 2048 numbers a row: MLX's CPU kernel adds them in few partial sums, NumPy in pairs.
+    ("rms_norm", "float32"): Tolerance(14, 1.9),
     ("rms_norm", "bfloat16"): Tolerance(2, 0.4),
     ("rope", "float32"): Tolerance(2, 0.5),
     ("rope", "bfloat16"): Tolerance(2, 0.5),
@@ -56,7 +57,9 @@ TABLE = {
     ("optimizer_state", "float32"): Tolerance(5, 0.0, wide=True),
     ("optimizer_state", "bfloat16"): Tolerance(5, 0.0, wide=True),
     ("trajectory", "float32"): Tolerance(5, 2.1, wide=True),
-    ("trajectory", "bfloat16"): Tolerance(4, 1.8, wide=True),
+    ("trajectory", "bfloat16"): Tolerance(
+        4, 1.8, wide=True, why="parameters part company within the run; bench/trajectory.py judges it by its own spread"
+    ),
 }
 
 

@@ -17,7 +17,6 @@ from impl.oracle.precision import PRECISIONS
 Arrays = Mapping[str, np.ndarray]
 Ask = Callable[[Subject, Arrays, str], Arrays]  # puts one question to a subject at a policy
 
-DRAWS = 8
 JITTER = 2.0**-6  # of each input in a draw: enough to redraw every bfloat16 rounding, too little to change the problem
 
 
@@ -33,6 +32,11 @@ def rescaled(inputs: Arrays, rng: np.random.Generator) -> Arrays:
     """Every float array multiplied by one number: for quantities that do not depend on scale but do on structure."""
     factor = np.float32(2.0 ** rng.uniform(-1, 1))
     return {name: x * factor if x.dtype.kind == "f" else x for name, x in inputs.items()}
+
+
+# An update of rank one is one number: in half of the draws float32 is off by 5e-7, in the other half, by one ULP of the
+# norm that the polynomial amplifies, by 2e-5. Eight draws missed the second kind in one case of 300.
+DRAWS = {jittered: 8, rescaled: 32}
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,7 @@ class Question:
     def draws(self) -> Iterator[Arrays]:
         """The inputs themselves, then nearby ones."""
         yield self.inputs
-        for seed in range(1, DRAWS):
+        for seed in range(1, DRAWS[self.redraw]):
             yield self.redraw(self.inputs, np.random.default_rng(seed))
 
     def answer(self, subject: Subject, inputs: Arrays, policy: str) -> Arrays:

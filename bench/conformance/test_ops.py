@@ -27,7 +27,7 @@ def normal(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-@given(seed=SEEDS, m=st.integers(1, 40), k=st.sampled_from([1, 7, 64, 200]), n=st.integers(1, 40))
+@given(seed=SEEDS, m=st.integers(1, 40), k=st.sampled_from([1, 7, 64, 200, 1024]), n=st.integers(1, 40))
 def test_matmul_matches_oracle(subject, policy, seed, m, k, n):
     inputs = {"a": normal(seed, m, k), "b": normal(seed + 1, k, n)}
     agree(subject, "matmul", policy, inputs, ask_op("matmul"))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench import oracle
 from bench.mutants.subject import Mutant, instead
 from impl.oracle import gpt, ops
 from impl.oracle.precision import to_bfloat16
@@ -20,8 +21,8 @@ def sharp(*quantities: str) -> tuple[str, ...]:
     return tuple(f"{quantity}:float32" for quantity in quantities)
 
 
-FORWARD = ("activations", "logits", "nats", "val_nats", "loss", "grads", *sharp("trajectory"))
-SLIGHT = sharp("activations", "logits", "nats", "val_nats", "loss", "grads", "trajectory")
+FORWARD = ("activations", "logits", "nats", "loss", "grads", *sharp("trajectory", "val_nats"))
+SLIGHT = sharp("activations", "logits", "nats", "loss", "grads", "trajectory")
 CAPPED = sharp("logits", "nats", "val_nats", "loss", "grads", "trajectory")
 BACKWARD = ("grads", *sharp("trajectory"))
 SCORED = ("cross_entropy", "nats", "val_nats", "loss")
@@ -161,6 +162,16 @@ def assigned(table, tokens, rows):
     table[tokens] = rows
 
 
+def narrow_products(original):
+    """Products added up one by one in bfloat16."""
+
+    def precision(name):
+        p = original(name)
+        return p if name == "float64" else replace(original("bfloat16-sums"), name=name, chunk=1)
+
+    return precision
+
+
 MODEL_MUTANTS = (
     Mutant("window of W keys", (*FORWARD, "attention"), ((ops, "visible", instead(short_window)),)),
     Mutant("window ignored", (*FORWARD, "attention"), ((ops, "visible", instead(no_window)),)),
@@ -228,7 +239,8 @@ MODEL_MUTANTS = (
     ),
     Mutant(
         "sums in bfloat16",
-        ("rms_norm", "matmul", "large_matmul", *SLIGHT, *UPDATES, *sharp("attention", "cross_entropy")),
+        ("rms_norm", *KERNELS, *SLIGHT, *UPDATES),
         policy=lambda policy: "bfloat16-sums",
     ),
+    Mutant("products accumulate in bfloat16", ("matmul", "large_matmul"), ((oracle, "precision", narrow_products),)),
 )
