@@ -57,17 +57,36 @@ def mask_cases(draw):
 
 @given(seed=SEEDS, case=mask_cases())
 def test_a_query_sees_its_own_key_and_a_window_of_earlier_ones(subject, policy, seed, case):
-    """The whole mask, read from outside: row j has another key and value at place j, and nowhere else."""
+    """The whole mask, read from outside."""
     tokens, window, (heads, kv_heads), size = case
-    q, k, v = (
-        np.tile(normal(seed + i, 1, tokens, n, size), (tokens, 1, 1, 1))
-        for i, n in enumerate((heads, kv_heads, kv_heads))
-    )
-    here = np.eye(tokens, dtype=bool)[:, :, None, None]
-    other_k, other_v = np.where(here, normal(seed + 3, *k.shape), k), np.where(here, v + np.float32(64), v)
+    q, k, v = (normal(seed + i, 1, tokens, n, size) for i, n in enumerate((heads, kv_heads, kv_heads)))
+    seen = mask(subject, policy, q, k, v, window, np.arange(tokens))
+    assert np.array_equal(seen, reach(tokens, window))
+
+
+def mask(subject, policy, q, k, v, window: int, places):  # 3 x (1, T, H, D), (P,) -> (P, T) bool
+    """Whose answer changes with the key and value at each of `places`: a batch of rows, each with one of them new."""
+    q, k, v = (np.tile(x, (len(places), 1, 1, 1)) for x in (q, k, v))
+    here = (np.arange(k.shape[1]) == places[:, None])[:, :, None, None]
+    other = q, np.where(here, -k, k), np.where(here, v + np.float32(64), v)
     attrs = {"window": window}
-    one, other = (subject.op("attention", arrays, attrs, policy) for arrays in ((q, k, v), (q, other_k, other_v)))
-    assert np.array_equal(differs(one, other), reach(tokens, window))
+    return differs(*(subject.op("attention", arrays, attrs, policy) for arrays in ((q, k, v), other)))
+
+
+SMALL_BLOCKS = [(130, window) for window in (1, 2, 64, 129, 130)]
+LARGE_BLOCKS = [(tokens, w) for tokens in (257, 513) for w in (1, 2, 63, 64, 128, tokens // 2, tokens - 1)]
+
+
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize(
+    ("tokens", "window"), [*SMALL_BLOCKS, *(pytest.param(*case, marks=pytest.mark.deep) for case in LARGE_BLOCKS)]
+)
+def test_windows_hold_where_kernels_work_in_blocks(subject, policy, size, tokens, window):
+    """Keys at both ends and on both sides of the blocks of 32, 64 and 128 that fused kernels skip or mask whole."""
+    places = np.array([0, 1, 31, 32, 63, 64, 65, 127, 128, tokens - 2, tokens - 1])
+    q, k, v = (normal(i, 1, tokens, heads, size) for i, heads in enumerate((2, 1, 1)))
+    seen = mask(subject, policy, q / 8, k, v, window, places)  # so that no weight is too small to show
+    assert np.array_equal(seen, reach(tokens, window)[places])
 
 
 @given(

@@ -9,9 +9,10 @@ from itertools import product
 
 
 def parameters(test: Callable) -> Iterator[dict]:
-    """What each case of a test is called with by its parametrize marks; one empty case without any."""
+    """What each case of a test is called with by its parametrize marks; without those that have marks of their own."""
     marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
-    for chosen in product(*(mark.args[1] for mark in marks)):
+    kept = [[values for values in mark.args[1] if not getattr(values, "marks", ())] for mark in marks]
+    for chosen in product(*kept):
         case = {}
         for mark, values in zip(marks, chosen, strict=True):
             names = mark.args[0] if isinstance(mark.args[0], (list, tuple)) else mark.args[0].split(",")

@@ -132,6 +132,6 @@ LOOP_MUTANTS = (
     mutant("NaN goes on", LOST, loop, "lost", lambda of: lambda loss, step: None if loss != loss else of(loss, step)),
     mutant("any finite loss goes on", LOST, loop, "LOSS_LIMIT", instead(math.inf)),
     mutant("a loss of 99 stops", LOST, loop, "LOSS_LIMIT", instead(98.0)),
-    mutant("bits for nats", DERIVED, derived, "log", instead(lambda x: 1.0)),
-    mutant("bytes for bits", DERIVED, derived, "bits", lambda of: lambda nats, bytes_: of(nats, 8 * bytes_)),
+    mutant("nats for bits", DERIVED, derived, "log", instead(lambda x: 1.0)),
+    mutant("per bit, not per byte", DERIVED, derived, "bits", lambda of: lambda nats, bytes_: of(nats, 8 * bytes_)),
 )
