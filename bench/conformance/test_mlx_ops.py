@@ -4,18 +4,24 @@
 Compared with the committed list is only the release that it was made with; the rest holds for every release.
 """
 
-from importlib.util import find_spec
-
 import pytest
 
 from bench.operators import shipped, snapshot
-from bench.operators.primitives import LACKING, Graph
+from bench.operators.primitives import LACKING, Graph, core
+from impl.backend import Found, discover
 
-pytestmark = [pytest.mark.fast, pytest.mark.skipif(find_spec("mlx") is None, reason="mlx is not installed")]
+pytestmark = pytest.mark.fast
 
 
 @pytest.fixture(scope="module")
-def graph():
+def mx():
+    if not isinstance(state := discover()["mlx-cpu"], Found):
+        pytest.skip(state.reason)
+    return core()
+
+
+@pytest.fixture(scope="module")
+def graph(mx):
     return shipped.record_mlx()
 
 
@@ -45,9 +51,7 @@ MISTAKES = {
 
 @pytest.mark.meta
 @pytest.mark.parametrize(("step", "words"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_named(step, words):
-    import mlx.core as mx
-
+def test_a_mistake_is_named(step, words, mx):
     graph = Graph()
     graph.add(mx, step(mx, mx.ones((4, 4))))
     assert any(words in fault for fault in graph.faults()), graph.names
@@ -65,14 +69,12 @@ def test_a_kernel_of_one_device_is_named():
 
 
 @pytest.mark.meta
-def test_a_fault_in_the_shipped_code_is_found(monkeypatch):
-    import mlx.core as mx
-
+def test_a_fault_in_the_shipped_code_is_found(mx, monkeypatch):
     monkeypatch.setattr("impl.mlx.muon.orthogonalize", lambda x, *_: x + 0 * mx.linalg.qr(x, stream=mx.cpu)[0].sum())
     assert any("QRF" in fault for fault in shipped.record_mlx(["float32"]).faults())
 
 
 @pytest.mark.meta
-def test_a_changed_list_is_shown():
+def test_a_changed_list_is_shown(mx):
     lines = {*snapshot.path("mlx").read_text("utf-8").splitlines()[1:], "QRF"}
     assert "+QRF" in snapshot.difference("mlx", lines)

@@ -29,6 +29,16 @@ LACKING = {
 FUSED = ("layer_norm", "rms_norm", "rope", "scaled_dot_product_attention")
 
 
+def core():
+    """MLX, imported as `impl/mlx` has to import it the first time. Raises ImportError where it is not there."""
+    from impl.mlx.backend import obstacle
+
+    obstacle("mlx-cpu")
+    import mlx.core
+
+    return mlx.core
+
+
 @dataclass
 class Graph:
     """Names of primitives, and of the functions of `mx.fast` as "fast.NAME"."""

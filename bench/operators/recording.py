@@ -1,9 +1,10 @@
 """Records every aten operator of a computation on `meta` tensors that take themselves for MPS ones.
 
-Two modes of PyTorch do it. The one above autograd answers "mps" when a tensor is asked for its device and makes on
-`meta` what is asked of "mps", so that code takes the branches it takes on a Mac; it also takes those that PyTorch's own
-C++ takes there and builds for other systems leave out. The one below autograd sees operators with their dtypes, forward
-and backward, and takes composites apart until there is a kernel. Test with `pytest -m fast -k mps_ops`.
+Such a tensor answers "mps" when asked for its device, and what is asked of "mps" is made on `meta`, so that code takes
+the branches that it takes on a Mac; attention also takes those of PyTorch's own C++ that builds for other systems leave
+out. Below autograd every operator is seen with its dtypes, forward and backward, and composites are taken apart until
+there is a kernel. What a composite in C++ decides by device without asking for it is not seen.
+Test with `pytest -m fast -k mps_ops`.
 """
 
 from contextlib import contextmanager

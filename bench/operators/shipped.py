@@ -12,7 +12,7 @@ from impl.spec import Model, preset
 
 POLICIES = ("float32", "bfloat16")
 # Windows that cut and windows that do not, grouped heads, value embeddings, wide and tall matrices; heads of 64,
-# because MPS has kernels for those alone.
+# where the kernels that MPS has of its own begin, and their faults.
 MODEL = Model(sequence_len=16, vocab_size=48, depth=2, width=128, heads=2, kv_heads=1, window_pattern="SL")
 
 
@@ -73,14 +73,13 @@ def record_torch_sizes(name: str):
 
 def record_mlx(policies=POLICIES):
     """What `impl/mlx` calls, at each policy; on the CPU, which is everywhere."""
-    import mlx.core as mx
-
-    from bench.operators.primitives import Graph
+    from bench.operators.primitives import Graph, core
     from impl.mlx.backend import open_backend
     from impl.mlx.loader import prefetch
     from impl.mlx.train import Trainer
 
-    graph, device = Graph(), mx.default_device()
+    graph, mx = Graph(), core()
+    device = mx.default_device()
     backend = open_backend("mlx-cpu")
     try:
         with graph.on(backend):

@@ -23,8 +23,8 @@ def missing() -> str | None:
     for module in ("torch", "torchgen", "yaml"):
         try:
             __import__(module)
-        except ImportError:
-            return f"{module} is not installed, and the operator table is read with it"
+        except (ImportError, OSError, ValueError) as error:  # the others: a shared library that is not there
+            return f"the operator table needs {module}, which does not import: {str(error).splitlines()[0]}"
     return None
 
 
