@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 
 def of_run(order, job, prepared) -> schema.Identity:
     """The identity of one job (see bench.training.score) on prepared data."""
-    commit, dirty = _commit()
+    sha, dirty = commit()
     hashes = schema.Hashes(
         recipe=job.recipe.hash("recipe"),
         config=job.recipe.hash("config"),
@@ -22,7 +22,7 @@ def of_run(order, job, prepared) -> schema.Identity:
     )
     return schema.Identity(
         suite_version=suite_version(),
-        commit=commit,
+        commit=sha,
         dirty=dirty,
         created_utc=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         recipe=job.recipe.name,
@@ -59,11 +59,11 @@ def state(probes) -> schema.State:
     return schema.State(**hardware.power_state(), load_average=hardware.load_average(), probes=tuple(probes))
 
 
-def _commit() -> tuple[str | None, bool | None]:
+def commit() -> tuple[str | None, bool | None]:
     """The checkout's commit and whether tracked files differ from it; None without git."""
     try:
-        commit = _git("rev-parse", "HEAD")
-        return commit, bool(_git("status", "--porcelain", "--untracked-files=no"))
+        sha = _git("rev-parse", "HEAD")
+        return sha, bool(_git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.CalledProcessError):
         return None, None
 
