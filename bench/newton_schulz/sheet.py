@@ -49,7 +49,7 @@ class Sheet:
         sheet = cls(path, origin)
         if path.exists():
             known = json.loads(path.read_text())
-            for name in ("format", "what", "backend", "chip", "versions"):
+            for name in ("format", "what", "backend", "chip", "versions", "blas"):
                 if known.get(name) != origin[name]:
                     raise ValueError(
                         f"{path}: {name} {known.get(name)!r} is not {origin[name]!r}; name another file with --out"

@@ -30,9 +30,9 @@ def orthogonalize(x, orthogonalizer: Orthogonalizer, dtype):  # (S, m, n) -> (S,
     tall = x.shape[1] > x.shape[2]
     y = (x / (frobenius(x) * orthogonalizer.safety + orthogonalizer.eps)).astype(getattr(mx, dtype))
     y = y.swapaxes(1, 2) if tall else y
-    for a, b, c in orthogonalizer.rows():
+    for a, b, c in mx.array(orthogonalizer.rows()):  # not Python's numbers, which MLX rounds to the dtype of y
         gram = y @ y.swapaxes(1, 2)
-        y = a * y + (b * gram + c * (gram @ gram)) @ y
+        y = (a * y + (b * gram + c * (gram @ gram)).astype(y.dtype) @ y).astype(y.dtype)
     return (y.swapaxes(1, 2) if tall else y).astype(x.dtype)
 
 
