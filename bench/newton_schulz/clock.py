@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.measure import seconds
 from bench.newton_schulz import spectra
+from bench.newton_schulz.variants import asked
 from impl.oracle import muon
 from impl.oracle.precision import precision
 from impl.spec import POLAR_EXPRESS
@@ -24,11 +25,6 @@ NUMPY_FLOP_PER_S = 5e10
 def precisions(subject) -> tuple[str, ...]:
     """What products can be asked for in this process: TF32 takes the place of float32 where the switch is on."""
     return ("tf32",) if tf32_is_on(subject.backend) else ("float32", "bfloat16")
-
-
-def dtype_of(products: str) -> str:
-    """The dtype that is asked for where TF32 is a matter of a switch."""
-    return "float32" if products == "tf32" else products
 
 
 def tf32_is_on(backend) -> bool:
@@ -45,7 +41,7 @@ def tf32_is_on(backend) -> bool:
 def flop_per_s(subject, products: str) -> float:
     """Of a product of 1024 on a GPU, 256 on a CPU, whose slowest takes 7 ms."""
     size = 256 if subject.name.endswith("-cpu") else 1024
-    x = subject.backend.array(np.ones((size, size), np.float32), dtype_of(products))
+    x = subject.backend.array(np.ones((size, size), np.float32), asked(POLAR_EXPRESS, products)[1])
     subject.backend.sync(x @ x)
     return 2 * size**3 / min(seconds(lambda: subject.backend.sync(x @ x)) for _ in range(REPEATS))
 
@@ -74,7 +70,7 @@ def timed(subject, shape: tuple[int, int, int], products: tuple[str, ...], flop:
         if name == "numpy":
             backend.sync(backend.array(in_numpy(backend.numpy(stack)), "float32"))
         else:
-            backend.sync(subject.muon.orthogonalize(stack, POLAR_EXPRESS, dtype_of(name)))
+            backend.sync(subject.muon.orthogonalize(stack, *asked(POLAR_EXPRESS, name)))
 
     names = [*products]
     if flop / NUMPY_FLOP_PER_S < NUMPY_S and "float32" in products:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bench.newton_schulz.spectra import PLAIN, SPECTRA
-from bench.newton_schulz.variants import NORMS, SHIPPED
+from bench.newton_schulz.variants import NORMS, ROUNDED, SHIPPED
 from impl.spec import NS5, POLAR_EXPRESS
 
 ORTHOGONALIZERS = {"polar express": POLAR_EXPRESS, "ns5": NS5}
@@ -52,7 +52,8 @@ def cases(sizes: tuple[int, ...], precisions: tuple[str, ...], captured: Mapping
 def _all(sizes, precisions, captured) -> Iterator[Case]:
     for case in _single(sizes, captured):
         for orthogonalizer in ORTHOGONALIZERS if max(case.shape) <= max(SIZES) else ("polar express",):
-            for products in precisions:
+            plain = case.norm == SHIPPED and case.part != "scale" and "bfloat16" in precisions
+            for products in (*precisions, ROUNDED) if plain else precisions:
                 yield replace(case, orthogonalizer=orthogonalizer, products=products)
 
 

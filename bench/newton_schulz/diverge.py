@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bench.newton_schulz import sheet, spectra, variants
-from bench.newton_schulz.variants import EMULATED, FRAMEWORK, SHIPPED
+from bench.newton_schulz.variants import EMULATED, FRAMEWORK, ROUNDED, SHIPPED
 from bench.ours import Ours
 from bench.training.loop import LOSS_LIMIT
 from impl.backend import load
@@ -50,6 +50,7 @@ BAND = (
 RUNS = (
     *BAND,
     Variant("bfloat16 products, float32 norm", "bfloat16"),
+    Variant("bfloat16 products and coefficients, float32 norm", ROUNDED),
     *(Variant(f"bfloat16 products, {norm} norm", "bfloat16", norm) for norm in (FRAMEWORK, *EMULATED)),
     *(Variant(f"float32 products, {norm} norm", "float32", norm) for norm in list(EMULATED)[1:]),
 )
@@ -97,8 +98,11 @@ def recipe_of(size: str, width: int) -> Recipe:
 def train(subject, recipe: Recipe, run: Variant, steps: int, advance: Callable, captured: Path) -> dict:
     """One run with the shipped trainer, as a long one begins: rates do not fall. It ends where nothing comes back."""
     policy = "float32" if subject.name.endswith("-cpu") else "bfloat16"
+    orthogonalizer, dtype = variants.asked(POLAR_EXPRESS, run.products)
+    matrices = replace(recipe.optimizer.matrices, orthogonalizer=orthogonalizer)
+    recipe = replace(recipe, optimizer=replace(recipe.optimizer, matrices=matrices))
     trainer = subject.trainer(recipe, start(recipe, run), policy)  # uncompiled: the norm is replaced in its module
-    trainer.muon_dtype = run.products
+    trainer.muon_dtype = dtype
     losses, norms, probes = [], [], []
     with variants.norm_as(subject, run.norm), np.errstate(all="ignore"):
         for step, micro_batches in enumerate(islice(steps_of(recipe), steps)):

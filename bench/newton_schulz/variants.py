@@ -6,6 +6,7 @@ narrow one, or never had, it is emulated in NumPy. Test with `pytest -m fast -k 
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from unittest.mock import patch
 
@@ -48,6 +49,7 @@ def lanes(x) -> float:  # (m, n) -> norm
 EMULATED: dict[str, Callable] = {"bfloat16, wide": wide, "bfloat16, lanes": lanes, "bfloat16, serial": serial}
 FRAMEWORK = "bfloat16, framework"
 SHIPPED = "float32"
+ROUNDED = "bfloat16, coefficients too"
 NORMS = (SHIPPED, FRAMEWORK, *EMULATED)
 
 
@@ -102,6 +104,19 @@ def _framework(backend) -> Callable:
         return lambda x: torch.linalg.vector_norm(x.bfloat16(), dim=(1, 2), keepdim=True).float()
     mx = backend.mx
     return lambda x: mx.linalg.norm(x.astype(mx.bfloat16), axis=(1, 2), keepdims=True).astype(mx.float32)
+
+
+def rounded(orthogonalizer: Orthogonalizer) -> Orthogonalizer:
+    """Its coefficients as bfloat16 has them: what a framework does that rounds a number to the array's dtype."""
+    rows = to_bfloat16(np.array(orthogonalizer.coefficients)).tolist()
+    return replace(orthogonalizer, coefficients=tuple(map(tuple, rows)))
+
+
+def asked(orthogonalizer: Orthogonalizer, products: str) -> tuple[Orthogonalizer, str]:
+    """(orthogonalizer, dtype) to ask a subject for. TF32 is a matter of a switch, not of a dtype."""
+    if products == ROUNDED:
+        return rounded(orthogonalizer), "bfloat16"
+    return orthogonalizer, "float32" if products == "tf32" else products
 
 
 @lru_cache
