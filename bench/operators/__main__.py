@@ -24,7 +24,8 @@ def main() -> int:
             snapshot.path(framework).write_text(snapshot.text(snapshot.release(framework), lines), "utf-8")
         else:
             print(snapshot.difference(framework, lines) or f"{framework}: as committed")
-    print("\n".join(sorted(wrong)), file=sys.stderr)
+    for fault in sorted(wrong):
+        print(fault, file=sys.stderr)
     return 1 if wrong else 0
 
 

@@ -68,8 +68,7 @@ class Graph:
 
     def faults(self) -> set[str]:
         """What only some devices can run, or may not: each in a sentence that names it."""
-        primitives = {name.split()[0] for name in self.names}  # "Scatter Sum" is one
-        lacking = primitives & {*LACKING}
+        lacking = {word for name in self.names for word in name.split()} & {*LACKING}  # "Sum AllReduce" is one name
         faults = {f"{name} cannot run on {', '.join(LACKING[name])} (read in {SOURCE})" for name in lacking}
         fused = {name for name in self.names if name.startswith("fast.")} - {f"fast.{name}" for name in FUSED}
         return faults | {
