@@ -55,7 +55,7 @@ def _measured(options, console: Console) -> Matrix:
         start_s, label = time.monotonic(), f"{environment.name} ({i} of {len(todo)})"
         with console.status(label) as status:
             found = environment.measured(_commit(), partial(_say, status, label))
-        matrix = record.add(found, matrix, _file(options))
+        matrix = record.add(found, matrix, _file(options), options.workdir / f"{options.backend}.lock")
         outcome = "not installed" if "install" in found.failures else f"{found.passed} passed, {found.failed} failed"
         console.print(f"{label}: {outcome}, {time.monotonic() - start_s:.0f} s", markup=False, soft_wrap=True)
         for what, reason in found.failures.items():

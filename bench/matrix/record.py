@@ -93,16 +93,11 @@ def save(matrix: Matrix, path: Path) -> None:
     write(path, json.dumps(matrix.model_dump(), indent=1) + "\n")
 
 
-def add(release: Release, matrix: Matrix, path: Path) -> Matrix:
+def add(release: Release, matrix: Matrix, path: Path, lock: Path) -> Matrix:
     """`matrix`, or what another process has made of its file meanwhile, with this release, saved."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
-    try:
-        with atomic.exclusive(lock, lambda: None):
-            matrix = (load(path) if path.exists() else matrix).having(release)
-            save(matrix, path)
-    finally:
-        lock.unlink(missing_ok=True)
+    with atomic.exclusive(lock, lambda: None):
+        matrix = (load(path) if path.exists() else matrix).having(release)
+        save(matrix, path)
     return matrix
 
 
