@@ -26,6 +26,12 @@ class Oracle(Unsupported):
     def _matmul(self, a, b, p):
         return p.matmul(a, b)
 
+    def _strided(self, *arrays, op, how, p, **attrs):
+        return getattr(self, f"_{op}")(*arrays, p=p, **attrs)
+
+    def _matmul_rows(self, a, b, rows, p):
+        return p.matmul(a[rows], b)
+
     def _sum(self, x, axis, p):
         return p.kernel(p.sum(x, axis=axis))
 

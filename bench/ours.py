@@ -35,13 +35,28 @@ class Ours(Unsupported):
     def _matmul(self, a, b, policy):
         return a @ b
 
+    def _strided(self, *arrays, op, how, policy, **attrs):
+        """`op` on arrays of the same values that do not lie in a row in memory."""
+        arrays = tuple(self._spread(x, how, policy) if x.ndim > 1 else x for x in arrays)
+        return getattr(self, f"_{op}")(*arrays, policy=policy, **attrs)
+
+    def _spread(self, x, how, policy):
+        x = self.backend.numpy(x)
+        if how == "transposed":
+            return self.backend.array(np.ascontiguousarray(x.swapaxes(-1, -2)), policy).swapaxes(-1, -2)
+        return self.backend.array(np.repeat(x, 2, axis=-1), policy)[..., ::2]
+
+    def _matmul_rows(self, a, b, rows, policy):
+        """Some rows of a product that is computed whole."""
+        return (a @ b)[rows]
+
     def _sum(self, x, axis, policy):
         """The framework's own reduction: what we ship casts to float32 before it adds."""
         return x.sum() if axis is None else x.sum(axis)
 
     def _norm(self, x, policy):
         """The framework's own Frobenius norm, which we do not ship."""
-        return import_module({"mlx": "mlx.core"}.get(self.backend.framework, self.backend.framework)).linalg.norm(x)
+        return import_module("mlx.core" if self.backend.framework == "mlx" else "torch").linalg.norm(x)
 
     def _rms_norm(self, x, eps, policy):
         return self.gpt.rms_norm(x, eps)
