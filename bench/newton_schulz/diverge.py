@@ -112,7 +112,7 @@ def train(subject, recipe: Recipe, run: Variant, steps: int, advance: Callable, 
             advance(step + 1, loss)
             if not np.isfinite(loss) or loss > LOSS_LIMIT:
                 return _row(policy, recipe, losses, norms, probes) | {"failed_step": step}
-            if run == BAND[0] and (step % PROBE_EVERY_STEPS == 0 or step in CAPTURE_STEPS):
+            if run == BAND[0] and (step % PROBE_EVERY_STEPS == 0 or step < PROBE_EVERY_STEPS or step in CAPTURE_STEPS):
                 matrices = momentum(trainer, recipe)
                 probes += probe(matrices, step)
                 if step in CAPTURE_STEPS and recipe.model.width == 512:
