@@ -67,7 +67,7 @@ class Family:
             weak = replace(narrow, lanes=self.lanes, chunk=64 if chunked else None)
             return [weak, replace(narrow, chunk=4 if chunked else None)]
         if name == "float32":
-            return [p, replace(narrow, chunk=1 if chunked else None)]
+            return [p, replace(narrow, chunk=4 if chunked else None)]
         if chunked and self.products >= 8 * SPLITS and name != "tf32":
             return [p, replace(p, chunk=self.products // SPLITS)]
         return [p]

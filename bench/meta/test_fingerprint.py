@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from bench.defects import DEFECTS, known
+from bench.determinism import repeats
 from bench.families import FAMILIES
 from bench.fingerprint import CLASSES, classify, message, observed, yardsticks
 from bench.oracle import Oracle
-from bench.subject import POLICIES
+from bench.subject import POLICIES, NotSupported
+from impl.init import init
 
 pytestmark = pytest.mark.meta
 
@@ -107,3 +109,24 @@ def test_defects_end_with_the_release_that_fixed_them():
     assert known(subject("0.32.2"), "norm", "float32") is None
     assert known(subject("0.32.2"), "gemm", "bfloat16") is None
     assert known(subject("0.32.3.dev20260801"), "norm", "bfloat16") is None
+
+
+class Drifting(Oracle):
+    """Never gives the same loss twice."""
+
+    calls = 0
+
+    def loss_and_grads(self, recipe, params, tokens, targets, policy):
+        self.calls += 1
+        return float(self.calls), dict(params)
+
+    def train(self, recipe, params, steps, progress, policy):
+        raise NotSupported("no training here")
+
+    def init(self, recipe, seed):
+        return init(recipe.model, seed)
+
+
+@pytest.mark.fast
+def test_runs_that_differ_are_told_from_those_that_repeat():
+    assert repeats(Drifting(), "float32") == {"gradient": False, "optimizer step": True, "training": None}
