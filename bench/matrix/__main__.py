@@ -47,7 +47,7 @@ def _measured(options, console: Console) -> Matrix:
     if unknown:
         raise MatrixError(f"--release {unknown[0]} is not in tox.ini; try one of {', '.join(declared)}")
     matrix = _begun(options, asked)
-    todo = [release for release in asked if options.again or not _finished(matrix, release)]
+    todo = [release for release in asked if options.again or not _finished(matrix, release, options.select)]
     if todo:
         releases.require_tox()
     for i, release in enumerate(todo, start=1):
@@ -82,9 +82,9 @@ def _begun(options, asked: list[str]) -> Matrix:
     return matrix.model_copy(update={"machine": here})
 
 
-def _finished(matrix: Matrix, release: str) -> bool:
-    """What did not install, or stopped in between, is tried again."""
-    found = [r for r in matrix.releases if r.release == release]
+def _finished(matrix: Matrix, release: str, select: str) -> bool:
+    """What did not install, stopped in between or was asked for other tests is run again."""
+    found = [r for r in matrix.releases if r.release == release and r.select == select]
     return bool(found) and not {"install", "suite", "facts"} & set(found[0].failures)
 
 
@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--render", action="store_true", help="table and page from the record; runs nothing")
     parser.add_argument("--all", action="store_true", help="show quantities that never moved, too")
     parser.add_argument("--again", action="store_true", help="run releases that the record already holds")
-    parser.add_argument("--select", default=releases.SELECT, metavar="EXPR", help=f"pytest -m EXPR ({releases.SELECT})")
+    parser.add_argument("--select", default=record.SELECT, metavar="EXPR", help=f"pytest -m EXPR ({record.SELECT})")
     parser.add_argument(
         "--factor", type=_factor, default=table.FACTOR, help=f"an error changed by this ({table.FACTOR})"
     )

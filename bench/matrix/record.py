@@ -18,6 +18,7 @@ from reports.record import rounded
 from reports.schema import Section
 
 SCHEMA_VERSION = "0.1"
+SELECT = "conformance and not deep"
 Kind = Literal["error", "value", "class", "bits"]
 
 
@@ -49,6 +50,7 @@ class Release(Section):
     build: str | None  # as the framework names itself, such as 2.13.0+cpu; None where it could not be asked
     blas: str | None
     commit: str | None  # of this checkout
+    select: str = SELECT  # which tests were asked for, as pytest's -m
     passed: int
     failed: int
     skipped: int

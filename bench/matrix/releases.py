@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.matrix.record import Kind, MatrixError, Quantity, Release, number, order
+from bench.matrix.record import SELECT, Kind, MatrixError, Quantity, Release, number, order
 from reports.privacy import redact
 
 ROOT = Path(__file__).parents[2]
-SELECT = "conformance and not deep"
 INSTALL_S, SUITE_S, FACTS_S = 1800, 3600, 1800  # after which a step counts as hanging
 MOST_FAILURES = 20  # named; all are counted
 FRAMEWORKS = ("mlx", "torch")
@@ -85,6 +84,7 @@ class Environment:
             build=facts.get("build"),
             blas=facts.get("blas"),
             commit=commit,
+            select=self.select,
             failures=failures,
             quantities=quantities,
             **counts,
