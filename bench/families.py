@@ -68,7 +68,7 @@ class Family:
             return [weak, replace(narrow, chunk=4 if chunked else None)]
         if name == "float32":
             return [p, replace(narrow, chunk=4 if chunked else None)]
-        if chunked and self.products >= 8 * SPLITS and name != "tf32":
+        if chunked and self.products >= 512 * SPLITS and name != "tf32":
             return [p, replace(p, chunk=self.products // SPLITS)]
         return [p]
 
