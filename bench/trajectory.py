@@ -22,12 +22,12 @@ SHARE = 0.05  # of all that is learnt: from here on runs of one recipe are no lo
 Series = Mapping[str, np.ndarray]  # one number a step, by quantity
 
 LIMITS = {
-    ("loss", "float32"): 10,
-    ("grad_norm", "float32"): 10,
+    ("loss", "float32"): 12,
+    ("grad_norm", "float32"): 12,
     ("parameters", "float32"): 10,
-    ("loss", "bfloat16"): 10,
-    ("grad_norm", "bfloat16"): 10,
-    ("parameters", "bfloat16"): 10,
+    ("loss", "bfloat16"): 11,
+    ("grad_norm", "bfloat16"): 11,
+    ("parameters", "bfloat16"): 7,
 }
 
 
@@ -84,7 +84,7 @@ def truth_of(course: Course) -> Truth:
     """The oracle's run in float64."""
     kept: list[Params] = []
     run = load("oracle").train(
-        course.recipe, course.params, course.steps, list(course.progress), "float64", kept.append
+        course.recipe, course.params, course.steps, list(course.progress), "float64", tap=kept.append
     )
     return Truth({"loss": run.losses, "grad_norm": run.grad_norms}, kept)
 
@@ -105,7 +105,7 @@ def follow(subject: Subject, course: Course, policy: str, start: Params | None =
             distances[name].append(ratio(np.linalg.norm(away), np.linalg.norm(come)))
 
     params = course.params if start is None else start
-    run = subject.train(course.recipe, params, course.steps, list(course.progress), policy, tap)
+    run = subject.train(course.recipe, params, course.steps, list(course.progress), policy, tap=tap)
     return {"loss": run.losses, "grad_norm": run.grad_norms} | {name: np.array(d) for name, d in distances.items()}
 
 

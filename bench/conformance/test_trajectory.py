@@ -3,13 +3,18 @@
 `pytest -m fast bench/conformance/test_trajectory.py`, longer with `-m deep`
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from bench import trajectory
+from bench.check import Disagreement
 from bench.strategies import params_of, recipe_of
+from bench.subject import load
+from bench.training import loop
+from bench.training.loop import Pace, Run
 from bench.trajectory import Course
-from impl.init import init
 from impl.spec import Model
 
 pytestmark = pytest.mark.fast
@@ -20,6 +25,7 @@ MODEL = Model(sequence_len=24, vocab_size=48, depth=2, width=16, heads=2, kv_hea
 # of 26 seeds of a model twice as wide, a correct float32 run was up to 1200 bands away. In this course no sign does:
 # eight times the nudge moves it eight times as far, see `test_the_course_is_calm`.
 CALM = 29
+CLOCK = 3  # likewise of the durations below
 
 
 def text(model: Model, seed: int, rows: int = 2):  # 2 x (rows, T)
@@ -51,3 +57,44 @@ def calm() -> Course:
 
 def test_training_stays_in_the_band(subject, policy):
     trajectory.hold(subject, calm(), policy, "calm course")
+
+
+def irregular() -> SimpleNamespace:
+    """A clock that reads one second after about STEPS steps of uneven length, one of them a stall."""
+    durations = np.random.default_rng(CLOCK).lognormal(0, 0.3, STEPS)
+    durations[STEPS // 4] *= 4
+    ends_ns = (1.05e9 * np.cumsum(durations) / durations.sum()).astype(int).tolist()
+    readings = iter([reading for start, end in zip([0, *ends_ns], ends_ns, strict=False) for reading in (start, end)])
+    return SimpleNamespace(perf_counter_ns=lambda: next(readings))
+
+
+def looped(trainer, pace: Pace) -> Run:
+    """The benchmark's own loop over the calm course's batches."""
+    drawn = iter([(*micro_batch, 1) for step in calm().steps for micro_batch in step])
+    recipe = calm().recipe
+    return loop.train(
+        trainer, recipe, drawn, pace=pace, show=lambda run: None, evaluate=None, eval_every=None, probe=None
+    )
+
+
+def curves(run: Run) -> trajectory.Series:
+    return {"loss": np.array(run.loss), "grad_norm": np.array(run.grad_norm)}
+
+
+def test_a_replay_separates_arithmetic_from_timing(subject, policy, monkeypatch):
+    """A run by an uneven clock: whoever follows its progress stays with it, whoever is a step off does not."""
+    recipe, params = calm().recipe, calm().params
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "time", irregular())
+        recorded = looped(subject.trainer(recipe, params, policy, compiled=True), Pace(1.0))
+    progress = recorded.progress
+    assert len(progress) > STEPS / 2 and np.ptp(np.diff(progress)) > 0.5 / STEPS, "the clock was even"
+    band = trajectory.envelope(Course(recipe, params, calm().steps[: len(progress)], tuple(progress)), policy)
+    trajectory.held(curves(recorded), band, subject.name, "recorded run")
+    again = looped(load("oracle").trainer(recipe, params, policy), Pace(1.0, tuple(progress)))
+    assert again.progress == progress
+    trajectory.held(curves(again), band, "oracle", "its replay")
+    shifted = looped(subject.trainer(recipe, params, policy, compiled=True), Pace(1.0, (*progress[1:], 1.0)))
+    if policy == "float32":  # in bfloat16 the noise is as large as a step's change of the rates
+        with pytest.raises(Disagreement, match="leaves"):
+            trajectory.held(curves(shifted), band, f"{subject.name} a step ahead", "its replay")
