@@ -15,11 +15,10 @@ from bench.subject import load
 from bench.training import loop
 from bench.training.loop import Pace, Run
 from bench.trajectory import Course
+from impl.init import init
 from impl.spec import Model
 
-pytestmark = pytest.mark.fast
-
-STEPS = 40
+STEPS, LONG_STEPS = 40, 200
 MODEL = Model(sequence_len=24, vocab_size=48, depth=2, width=16, heads=2, kv_heads=1, gate_channels=6)
 # Cautious decay asks for signs. Where one hangs on an ULP, runs part by a jump that few of the envelope's runs share:
 # of 26 seeds of a model twice as wide, a correct float32 run was up to 1200 bands away. In this course no sign does:
@@ -55,6 +54,7 @@ def calm() -> Course:
     return course(MODEL, CALM, params_of(MODEL, CALM), np.linspace(0, 0.99, STEPS).tolist())
 
 
+@pytest.mark.fast
 def test_training_stays_in_the_band(subject, policy):
     trajectory.hold(subject, calm(), policy, "calm course")
 
@@ -81,6 +81,7 @@ def curves(run: Run) -> trajectory.Series:
     return {"loss": np.array(run.loss), "grad_norm": np.array(run.grad_norm)}
 
 
+@pytest.mark.fast
 def test_a_replay_separates_arithmetic_from_timing(subject, policy, monkeypatch):
     """A run by an uneven clock: whoever follows its progress stays with it, whoever is a step off does not."""
     recipe, params = calm().recipe, calm().params
@@ -98,3 +99,16 @@ def test_a_replay_separates_arithmetic_from_timing(subject, policy, monkeypatch)
     if policy == "float32":  # in bfloat16 the noise is as large as a step's change of the rates
         with pytest.raises(Disagreement, match="leaves"):
             trajectory.held(curves(shifted), band, f"{subject.name} a step ahead", "its replay")
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("start", ["trained", "fresh"])
+def test_long_training_stays_in_the_band(subject, policy, start):
+    """Two hundred steps of a wider model. Signs change in every run, so that the envelope's have them all.
+
+    Fresh parameters know no direction: the second step already orthogonalises noise, and matrices part at once.
+    """
+    model = Model(sequence_len=32, vocab_size=96, depth=3, width=64, heads=4, kv_heads=2, gate_channels=16)
+    params = params_of(model, 1) if start == "trained" else init(model, 1)
+    progress = np.linspace(0, 0.99, LONG_STEPS).tolist()
+    trajectory.hold(subject, course(model, 1, params, progress, rows=4), policy, f"long course, {start}")
