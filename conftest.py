@@ -1,11 +1,11 @@
 """Options, fixtures, markers, session header and terminal summary of the suite."""
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from bench import check, examples, fingerprint, summary
+from bench import check, examples, fingerprint, summary, trajectory
 from bench.subject import load
 from bench.training.order import Order
 from impl import backend as backends
@@ -106,10 +106,13 @@ def pytest_report_header(config):
 
 def pytest_terminal_summary(terminalreporter, config):
     rows = [row for row in check.ROWS if row.subject in config.backends]  # not the mutants'
+    onsets = [onset for onset in trajectory.ONSETS if onset.subject in config.backends]
     summary.print_rows(rows, terminalreporter)
+    summary.print_onsets(onsets, terminalreporter)
     summary.print_mutants(terminalreporter)
     if config.getoption("rows_to"):
         counts = {outcome: len(terminalreporter.stats.get(outcome, ())) for outcome in ("passed", "failed", "skipped")}
         counts["failed"] += len(terminalreporter.stats.get("error", ()))  # a fixture that raised, a file not imported
         facts = {name: fingerprint.facts(load(name)) for name in config.backends}
-        summary.write_rows(rows, counts, facts, config.getoption("rows_to"))
+        sections = {"rows": summary.aggregate(rows), "onsets": [asdict(run) for run in onsets], "fingerprint": facts}
+        summary.write_rows(config.getoption("rows_to"), **counts, **sections)

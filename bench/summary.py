@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.check import Row
 from bench.tolerances import tolerance
+from bench.trajectory import Onset
 from impl import backend as backends
 
 KILLS = "mutant_is_killed"  # in the name of every test that puts one known mistake in
@@ -99,6 +100,22 @@ def _short(number: float | None, form: str) -> str:
     return "-" if number is None else f"{number:{form}}"
 
 
+def print_onsets(onsets: list[Onset], reporter) -> None:
+    """One line for each run that was held against its band: where it left it, and until when runs are comparable."""
+    if not onsets:
+        return
+    reporter.section("training against float64; share: of the band that an ULP at the start opens")
+    reporter.write_line(
+        "subject    course              precision   steps  comparable  left at  share  nearest quantity"
+    )
+    for run in onsets:
+        left = "-" if run.onset is None else str(run.onset)
+        reporter.write_line(
+            f"{run.subject:<11}{run.course:<20}{run.policy:<11}{run.steps:>6}{run.comparable:>12}{left:>9}"
+            f"{run.worst:>7.2f}  {run.quantity}"
+        )
+
+
 def print_mutants(reporter) -> None:
     """How many known mistakes this session put in, and how many its checks caught."""
     outcomes = {
@@ -110,9 +127,9 @@ def print_mutants(reporter) -> None:
         reporter.write_line(f"caught: {outcomes['passed']} of {sum(outcomes.values())}")
 
 
-def write_rows(rows: list[Row], counts: dict[str, int], facts: dict, path: str) -> None:
-    """The aggregated rows, the session's counts of tests and each backend's `facts` as JSON, whole or not at all."""
+def write_rows(path: str, **sections) -> None:
+    """The session's `sections` as JSON, whole or not at all."""
     target = Path(path)
     temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps({**counts, "rows": aggregate(rows), "fingerprint": facts}))
+    temporary.write_text(json.dumps(sections))
     os.replace(temporary, target)

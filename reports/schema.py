@@ -235,6 +235,22 @@ class Observation(Section):
     errors: tuple[Size, ...]
 
 
+class Onset(Section):
+    """A whole run held against float64, inside the band that an ULP at its start opens.
+
+    comparable: steps until runs of one recipe are no longer one run with noise. onset: the first step outside the
+    band, null where there is none. worst: the largest share of the band; quantity: whose.
+    """
+
+    course: str
+    policy: Precision
+    steps: Positive
+    comparable: Count
+    onset: Count | None
+    quantity: str
+    worst: Size | None
+
+
 class Conformance(Section):
     """The correctness suite on the same versions."""
 
@@ -244,6 +260,7 @@ class Conformance(Section):
     skipped: Count
     inconclusive: Count
     rows: tuple[Row, ...]
+    onsets: tuple[Onset, ...] = ()
     classes: tuple[Observation, ...] = ()
     alternatives: dict[str, dict[str, Observed]] = {}  # float32 under the framework's other settings, by family
     repeats: dict[str, dict[str, bool | None]] = {}  # same seed twice, by policy: bit-equal?

@@ -195,6 +195,7 @@ def conform(backend: str, console: Console) -> schema.Conformance:
         **{count: found[count] for count in ("passed", "failed", "skipped")},
         "inconclusive": sum(row["inconclusive"] for row in found["rows"]),
         "rows": [_only(schema.Row, {**row, "passed": not row["failed"]}) for row in found["rows"]],
+        "onsets": [_only(schema.Onset, run) for run in found["onsets"]],
         "classes": [_only(schema.Observation, row) for row in facts["classes"]],
         "alternatives": facts["alternatives"],
         "repeats": facts["repeats"],
