@@ -20,7 +20,6 @@ BLIND = {
     "query heads tiled over key heads": "the course has one key head",
     "products accumulate in bfloat16": "only where bfloat16 is asked",
     "decay spares what has no update": "every element has one",
-    "float16 where bfloat16 was asked": "only where bfloat16 is asked",
 }
 
 
