@@ -21,9 +21,9 @@ SMOOTHING = 2  # steps on either side that a scalar's band is pooled over: nine 
 SHARE = 0.05  # of all that is learnt: from here on runs of one recipe are no longer one run with noise
 Series = Mapping[str, np.ndarray]  # one number a step, by quantity
 
-# Bands allowed: twice the worst of torch-cpu, mlx-cpu and the oracle, each from 70 starts an ULP apart on the fast test's
-# course: 6.3, 4.7, 3.9 in float32. The least of the mistakes seen there is 30 limits away, the next 210. In bfloat16,
-# from 37 starts of torch-cpu: 10, 8.9, 5.5; there only gross mistakes leave, 49 of 80.
+# Bands allowed: twice the worst of torch-cpu, mlx-cpu and the oracle, each from 70 starts an ULP apart on the course of
+# the fast test: 6.3, 4.7 and 3.9 in float32. The least of the mistakes seen there is 30 limits away, the next 210. In
+# bfloat16, from 37 starts of torch-cpu: 10, 8.9 and 5.5; there only gross mistakes leave, 49 of 80.
 LIMITS = {
     ("loss", "float32"): 13,
     ("grad_norm", "float32"): 10,
