@@ -47,11 +47,14 @@ def _measured(options, console: Console) -> Matrix:
     if unknown:
         raise MatrixError(f"--release {unknown[0]} is not in tox.ini; try one of {', '.join(declared)}")
     matrix = _begun(options, asked)
-    todo = [release for release in asked if options.again or not _finished(matrix, release, options.select)]
+    tests = releases.asked(options.select, options.keyword)
+    todo = [release for release in asked if options.again or not _finished(matrix, release, tests)]
     if todo:
         releases.require_tox()
     for i, release in enumerate(todo, start=1):
-        environment = releases.Environment(options.backend, release, options.workdir.resolve(), options.select)
+        environment = releases.Environment(
+            options.backend, release, options.workdir.resolve(), options.select, options.keyword
+        )
         start_s, label = time.monotonic(), f"{environment.name} ({i} of {len(todo)})"
         with console.status(label) as status:
             found = environment.measured(_commit(), partial(_say, status, label))
@@ -122,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         "framework, each in its tox environment, and show what moved from one release to the next.",
         epilog="What is kept: FOLDER/BACKEND.json with every number, and BACKEND.md, a page made from it. A release "
         "that the record holds is not run again; one that did not install is recorded with the reason and tried again "
-        "next time. Raise nothing else on the machine while it runs: numbers do not depend on load, but minutes do. "
+        "next time. A release takes some two minutes of two idle cores. "
         "Exit status: 0; 1 where a release did not install or a test failed on it; 2 wrong call. Examples: "
         "`python -m bench.matrix`; `python -m bench.matrix --backend torch-cpu --release 2.13.0`; "
         "`python -m bench.matrix --render --all`.",

@@ -46,6 +46,7 @@ class Environment:
     release: str
     workdir: Path
     select: str = SELECT
+    keyword: str | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +63,8 @@ class Environment:
             failures["install"] = _reason(output, status)
         else:
             say("the suite")
-            pytest = ("-m", "pytest", "-p", "no:cacheprovider", "-m", self.select, "--backend", self.backend)
+            chosen = ("-m", self.select, *(("-k", self.keyword) if self.keyword else ()))
+            pytest = ("-m", "pytest", "-p", "no:cacheprovider", *chosen, "--backend", self.backend)
             status, output = self.python("suite", SUITE_S, *pytest, f"--rows-to={suite}")
             failures |= _failed_tests(output) if suite.exists() else {"suite": _reason(output, status)}
             say("facts")
@@ -84,7 +86,7 @@ class Environment:
             build=facts.get("build"),
             blas=facts.get("blas"),
             commit=commit,
-            select=self.select,
+            select=asked(self.select, self.keyword),
             failures=failures,
             quantities=quantities,
             **counts,
@@ -112,6 +114,11 @@ class Environment:
                 status = 124
                 out.write(f"\nERROR: not done after {limit_s} s\n")
         return status, log.read_text("utf-8", errors="replace")
+
+
+def asked(select: str, keyword: str | None) -> str:
+    """Which tests, as pytest's options say it."""
+    return f"{select}, -k {keyword}" if keyword else select
 
 
 def run(command: tuple[str, ...], out, limit_s: int) -> int:

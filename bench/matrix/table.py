@@ -11,7 +11,7 @@ from string import ascii_uppercase
 from rich.table import Table
 from rich.text import Text
 
-from bench.matrix.record import SELECT, Matrix, Quantity, Release
+from bench.matrix.record import Matrix, Quantity, Release
 
 # On one machine a number moves only where a release moved it: of the ten steps between eleven releases of MLX, each run
 # by itself, eight left every row of the suite alone to the last digit. Where sigmoid came to round differently (0.29.3)
@@ -115,7 +115,7 @@ def terminal(matrix: Matrix, everything: bool, factor: float = FACTOR) -> Table:
 def _counts(release: Release) -> str:
     if "install" in release.failures:
         return "not installed"
-    return f"{release.passed}, {release.failed}" + (f" ({release.select})" if release.select != SELECT else "")
+    return f"{release.passed}, {release.failed}"
 
 
 def markdown(matrix: Matrix, factor: float = FACTOR) -> str:
@@ -130,6 +130,7 @@ def markdown(matrix: Matrix, factor: float = FACTOR) -> str:
         f"`--render`. Measured on {machine.chip or 'an unknown chip'}, {machine.system}, Python {machine.python}"
         f"{', ' + ' and '.join(blas) if blas else ''}, checkout {', '.join(c[:7] for c in commits) or 'unknown'}.",
         "",
+        f"Tests asked for: {'; '.join(f'`{select}`' for select in sorted({release.select for release in found}))}. "
         f"An error counts as changed by a factor of {factor:g} or more; classes, values and bits by any difference.",
         "",
         "## What changed",
@@ -152,5 +153,6 @@ def markdown(matrix: Matrix, factor: float = FACTOR) -> str:
 
 def _grid(matrix: Matrix) -> list[str]:
     lines = [f"| quantity | {' | '.join(matrix.names())} |", "|---" * (len(matrix.releases) + 1) + "|"]
-    lines += [f"| {q.name} | {' | '.join(cells(matrix, q.name, q.kind))} |" for q in quantities(matrix)]
+    told = (q for q in quantities(matrix) if any(release.value(q.name) not in (None, 0) for release in matrix.releases))
+    lines += [f"| {q.name} | {' | '.join(cells(matrix, q.name, q.kind))} |" for q in told]
     return [*lines, f"| tests passed, failed | {' | '.join(map(_counts, matrix.releases))} |"]
