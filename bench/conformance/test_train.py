@@ -3,17 +3,30 @@
 `pytest -m fast bench/conformance/test_train.py`
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bench.check import agree
 from bench.strategies import params_of, recipe_of, tokens_of
-from impl.spec import Model
+from impl.spec import Model, Recipe
 
 pytestmark = [pytest.mark.fast, pytest.mark.smoke]
 
 STEPS = 20
 MODEL = Model(sequence_len=16, vocab_size=64, depth=2, width=32, heads=4, kv_heads=2, gate_channels=8)
+
+
+def undecayed(recipe: Recipe) -> Recipe:
+    """Cautious decay asks for signs, and where one hangs on a rounding, correct runs part by a jump.
+
+    Here that happens in most runs of twenty steps. With decay, one of 8 seeds failed on torch-cpu at float32, and
+    most others had yardsticks far too wide; without, none failed. The optimizer's own checks hold decay to float64,
+    and so does test_trajectory, on a course where no sign hangs.
+    """
+    matrices = replace(recipe.optimizer.matrices, weight_decay=0.0)
+    return replace(recipe, optimizer=replace(recipe.optimizer, matrices=matrices))
 
 
 def ask_train(recipe, progress):
@@ -34,7 +47,7 @@ def ask_train(recipe, progress):
 @pytest.mark.parametrize("start", [0.0, 0.9])
 def test_twenty_steps_match_oracle(subject, policy, accumulation, start):
     """The whole schedule, and its end, where rates are low enough for bfloat16 runs to stay comparable."""
-    recipe = recipe_of(MODEL, accumulation)
+    recipe = undecayed(recipe_of(MODEL, accumulation))
     draws = [tokens_of(MODEL, seed) for seed in range(STEPS * accumulation)]
     tokens, targets = (np.stack(arrays) for arrays in zip(*draws, strict=True))
     inputs = {**params_of(MODEL, 7), "tokens": tokens, "targets": targets}
