@@ -88,19 +88,33 @@ BYTES, ELEMENTS = 0, 1
 GIB = 2**30
 
 
-@pytest.mark.parametrize("limit", [BYTES, ELEMENTS], ids=["bytes", "elements"])
-@pytest.mark.parametrize("marked", [pytest.param("fast", marks=fast), pytest.param("deep", marks=pytest.mark.deep)])
-def test_logits_past_two_to_the_31(subject, policy, limit, marked):
-    """Vocabulary x rows; in bytes on a CPU only under `-m deep`, in elements only on a GPU that holds five times it."""
-    on_cpu = subject.name.endswith("-cpu")
-    if on_cpu == (marked == "fast"):
+def require_room(backend: str, asked_by: str, gib: int) -> None:
+    """A GPU is asked by `-m fast`, a CPU by `-m deep`; skips where memory is short."""
+    if backend.endswith("-cpu") != (asked_by == "deep"):
         pytest.skip("a GPU is asked by `-m fast`, a CPU by `-m deep`")
-    machine = detect(subject.name)
-    memory = (machine.gpu_memory_bytes or machine.memory_bytes or 0) / GIB
-    if memory < (8 if limit == BYTES else 40) or (on_cpu and limit == ELEMENTS):
-        pytest.skip(f"{memory:.0f} GiB are too few, or the processor too slow")
+    machine = detect(backend)
+    memory = machine.memory_bytes if backend.endswith("-cpu") else machine.gpu_memory_bytes or machine.memory_bytes
+    if (memory or 0) < gib * GIB:
+        pytest.skip(f"{(memory or 0) / GIB:.0f} GiB of memory are less than {gib}")
+
+
+@pytest.mark.parametrize("asked_by", [pytest.param("fast", marks=fast), pytest.param("deep", marks=pytest.mark.deep)])
+@pytest.mark.parametrize("limit", [BYTES, ELEMENTS], ids=["bytes", "elements"])
+def test_logits_past_two_to_the_31(subject, policy, limit, asked_by):
+    """Vocabulary x rows, of which the last are looked at."""
+    require_room(subject.name, asked_by, 8 if limit == BYTES else 40)
     inputs = {"a": normal(0, PERIOD, 16), "b": normal(1, 16, VOCAB)}
     agree(subject, "matmul", policy, inputs, ask_past(limit), key=(limit,))
+
+
+@fast
+def test_cross_entropy_past_two_to_the_31(subject, policy):
+    """As many bytes of float32 logits; what we ship takes them in pieces, which a CPU would need minutes for."""
+    require_room(subject.name, "fast", 8)
+    rows = (2**31 // (4 * VOCAB) + PERIOD,)
+    targets = np.random.default_rng(2).integers(-1, VOCAB, PERIOD)
+    inputs = {"x": normal(3, PERIOD, 16), "weight": normal(4, VOCAB, 16), "targets": targets}
+    agree(subject, "cross_entropy", policy, inputs, ask_rows("row_nats", rows, softcap=15.0), key=rows)
 
 
 # Just past a power of two
