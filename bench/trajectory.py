@@ -200,7 +200,14 @@ def judge(series: Series, band: Envelope, subject: str, course: str) -> Onset:
     worst = max(float(x.max()) for x in shares.values())
     stays = onset == steps
     return Onset(
-        subject, course, band.policy, steps, band.comparable(), None if stays else onset, max(at, key=at.get), worst
+        subject,
+        course,
+        band.policy,
+        steps,
+        band.comparable(),
+        None if stays else onset,
+        max(at, key=lambda name: at[name]),
+        worst,
     )
 
 
