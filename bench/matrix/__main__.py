@@ -138,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="show quantities that never moved, too")
     parser.add_argument("--again", action="store_true", help="run releases that the record already holds")
     parser.add_argument("--select", default=record.SELECT, metavar="EXPR", help=f"pytest -m EXPR ({record.SELECT})")
+    parser.add_argument("-k", dest="keyword", metavar="EXPR", help="only these tests, as pytest's -k")
     parser.add_argument(
         "--factor", type=_factor, default=table.FACTOR, help=f"an error changed by this ({table.FACTOR})"
     )
