@@ -26,7 +26,7 @@ TABLE = {
     # Long sums: BLAS and MLX's reductions add in other orders than NumPy, some of them one by one.
     ("matmul", "float32"): Tolerance(4, 1.8),
     ("matmul", "bfloat16"): Tolerance(2, 0.4),
-    ("large_matmul", "float32"): Tolerance(8, 3.3),
+    ("large_matmul", "float32"): Tolerance(12, 5.0),
     ("large_matmul", "bfloat16"): Tolerance(2, 0.4),
     # 2048 numbers a row: MLX's CPU kernel adds them in few partial sums, NumPy in pairs.
     ("rms_norm", "float32"): Tolerance(14, 1.9),
