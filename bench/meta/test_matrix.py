@@ -148,7 +148,8 @@ def test_runs_what_is_missing_and_no_more(ask, tmp_path):
     assert ask(resumed, *TWO, "--release", "0.32.4")[0] == 0
     assert {name for name, _ in resumed.calls} == {"mlx-0.32.4"}
     other = Tox()
-    assert ask(other, "--release", "0.32.4", "--select", "smoke")[0] == 0 and other.calls, "other tests were asked for"
+    assert ask(other, "--release", "0.32.4", "-k", "ops")[0] == 0 and other.calls, "other tests were asked for"
+    assert record.load(tmp_path / "kept" / "mlx-cpu.json").releases[-1].select.endswith(", -k ops")
     again = Tox()
     assert ask(again, *TWO, "--again")[0] == 0 and {name for name, _ in again.calls} == {"mlx-0.32.2", "mlx-0.32.3"}
 
