@@ -88,9 +88,9 @@ def compare(subject: Subject, quantity: str, policy: str, question: Question) ->
         raise Disagreement(f"{subject.name} {quantity}: parts {sorted(odd)} are on one side only")
     limit, failed = tolerance(quantity, policy), []
     for part in truth:
-        verdict, *numbers, reason = _judge(answer[part], truth[part], sticks[part], limit, policy)
-        excluded = int(np.sum(masks[part])) if part in masks else 0
-        row = Row(subject.name, quantity, policy, part, verdict, *numbers, excluded, truth[part].size, reason)
+        verdict, error, yardsticks, used, reason = _judge(answer[part], truth[part], sticks[part], limit, policy)
+        excluded, size = int(np.sum(masks[part])) if part in masks else 0, truth[part].size
+        row = Row(subject.name, quantity, policy, part, verdict, error, yardsticks, used, excluded, size, reason)
         ROWS.append(row)
         failed += [row] if verdict == "fail" else []
     return answer, failed

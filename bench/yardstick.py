@@ -16,6 +16,7 @@ from impl.oracle.precision import PRECISIONS
 
 Arrays = Mapping[str, np.ndarray]
 Ask = Callable[[Subject, Arrays, str], Arrays]  # puts one question to a subject at a policy
+Redraw = Callable[[Arrays, np.random.Generator], Arrays]  # nearby inputs
 
 JITTER = 2.0**-6  # of each input in a draw: enough to redraw every bfloat16 rounding, too little to change the problem
 
@@ -36,7 +37,7 @@ def rescaled(inputs: Arrays, rng: np.random.Generator) -> Arrays:
 
 # An update of rank one is one number: in half of the draws float32 is off by 5e-7, in the other half, by one ULP of the
 # norm that the polynomial amplifies, by 2e-5. Eight draws missed the second kind in one case of 300.
-DRAWS = {jittered: 8, rescaled: 32}
+DRAWS: dict[Redraw, int] = {jittered: 8, rescaled: 32}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Question:
     ask: Ask
     inputs: Arrays
     key: tuple
-    redraw: Callable[[Arrays, np.random.Generator], Arrays] = jittered
+    redraw: Redraw = jittered
     undecided: Callable[[Arrays], Mapping[str, np.ndarray]] | None = field(default=None)
 
     @cached_property

@@ -7,8 +7,7 @@ from reports.schema import Conformance
 
 def _conform(backend, console):
     console.print("the conformance run is left out")
-    counts = {"passed": 1, "failed": 0, "skipped": 0, "inconclusive": 0}
-    return Conformance(versions=load(backend).versions(), **counts, rows=())
+    return Conformance(versions=load(backend).versions(), passed=1, failed=0, skipped=0, inconclusive=0, rows=())
 
 
 score.conform = _conform

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from typing import cast
 from unittest.mock import patch
 
 import numpy as np
 
 from bench.oracle import Oracle, Session
-from bench.subject import Params, Trajectory
+from bench.subject import Params, Subject, Trajectory
 from impl.spec import Recipe
 
 
@@ -30,8 +31,9 @@ class Mutant:
         """Whether that row of the tolerance table is one of this mutant's."""
         return quantity in self.rows or f"{quantity}:{policy}" in self.rows
 
-    def subject(self) -> "Mutated":
-        return Mutated(self)
+    def subject(self) -> Subject:
+        """The oracle with the mistake."""
+        return cast(Subject, Mutated(self))
 
     @contextmanager
     def alive(self) -> Iterator[None]:
