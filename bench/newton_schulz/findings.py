@@ -3,7 +3,7 @@
 `python -m bench.newton_schulz report`; test with `pytest -m meta -k findings`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ WIDTHS_OF_BAND = 4.0  # times the band's own scatter: its runs themselves stay w
 PRODUCTS = ("float32", "tf32", "bfloat16", ROUNDED)
 COSTS = 1.1  # a ratio of times within 10 % of 1 is no difference
 ABOUT_TEN = (5.0, 20.0)
+NEAR_50 = range(25, 101)
 
 
 @dataclass(frozen=True)
@@ -141,17 +142,28 @@ def outcome(file: dict, width: int, name: str) -> str:
         return ""
     if row["failed_step"] is not None:
         return f"diverges at step {row['failed_step']}"
-    band = [run for run in file["rows"] if run["width"] == width and run["name"] in {run.name for run in BAND}]
-    if len(band) < len(BAND):
-        return f"{len(row['losses'])} steps, loss {row['losses'][-1]:.2f}"
-    left = leaves(row["losses"], [run["losses"] for run in band])
+    band = band_of(file, width)
+    if band is None:
+        return f"stays finite for {len(row['losses'])} steps"
+    left = leaves(row["losses"], *band)
     return "within the band" if left is None else f"leaves the band at step {left}"
 
 
-def leaves(losses: list[float], band: list[list[float]]) -> int | None:
+def band_of(file: dict, width: int) -> tuple | None:
+    """Mean and scatter by step of smoothed losses of float32 runs that differ by seed or one ULP; None without them.
+
+    Four runs may happen to meet, hence no less than the median scatter of all steps.
+    """
+    runs = [run_of(file, width, run.name) for run in BAND]
+    if any(run is None for run in runs):
+        return None
+    losses = np.array([smooth(run["losses"]) for run in runs if run])
+    scatter = losses.std(axis=0, ddof=1)
+    return losses.mean(axis=0), np.maximum(scatter, np.median(scatter))
+
+
+def leaves(losses: list[float], mean, scatter) -> int | None:
     """The first step whose loss, averaged over WINDOW steps, lies further above the band than its scatter allows."""
-    runs = np.array([smooth(run) for run in band])
-    mean, scatter = runs.mean(axis=0), np.sqrt(np.mean(runs.var(axis=0, ddof=1)))
     above = np.flatnonzero(smooth(losses) - mean > WIDTHS_OF_BAND * scatter)
     return int(above[0]) + WINDOW - 1 if len(above) else None
 
@@ -187,53 +199,48 @@ def _ratio(value: float | None) -> str:
 
 
 def claims(data: Data) -> str:
-    """Each claim of PR #205 by backend and release."""
-    rows = [[claim, where, verdict, why] for claim, where, verdict, why in _claims(data)]
-    return table(["claim", "where", "answer", "measured"], rows)
-
-
-def _claims(data: Data) -> Iterator[tuple[str, str, str, str]]:
-    name = f"bfloat16 products, {FRAMEWORK} norm"
+    """Each claim of PR #205, by backend and release; an emulated accumulator has a row of its own."""
+    header = ["", "bf16 diverges at widths >= 512", "near step 50", "float32 costs no speed", "NumPy ~10x slower"]
+    speeds = {label(file): _speed(file) for file in data.updates}
+    rows = []
     for file in data.training:
-        row = run_of(file, 512, name)
-        if row is None:
-            continue
-        failed = row["failed_step"]
-        what = f"{len(row['losses'])} steps, {outcome(file, 512, name)}"
-        yield "bf16 diverges at widths >= 512", label(file), "false" if failed is None else "true", what
-        if failed is not None:
-            yield "it diverges near step 50", label(file), "true" if 25 <= failed <= 100 else "false", f"step {failed}"
-    yield from _emulated(data)
-    for file in data.updates:
-        timed = [row for row in file["rows"] if row["part"] == "time" and "bfloat16 / float32" in row]
-        if timed:
-            slowest = max(1 / row["bfloat16 / float32"] for row in timed)
-            why = f"float32 takes up to {slowest:.2g} times as long as bfloat16"
-            yield "float32 costs no speed", label(file), "true" if slowest <= COSTS else "false", why
-        ratios = [row["numpy / float32"] for row in timed if "numpy / float32" in row]
-        if ratios:
-            about = all(ABOUT_TEN[0] <= ratio <= ABOUT_TEN[1] for ratio in ratios)
-            why = f"{min(ratios):.2g} to {max(ratios):.2g} times as long, transfer counted"
-            yield "NumPy is about 10 times slower", label(file), "true" if about else "false", why
-    yield "all four", "mlx-metal, torch-mps", "not measurable here", "no Apple device"
+        rows.append([label(file), *_divergence(file, FRAMEWORK), *speeds.pop(label(file), ("not measured",) * 2)])
+    rows += [[name, "not measured", "not measured", *speed] for name, speed in speeds.items()]
+    for norm, name in (("bfloat16, lanes", "1024 bf16 accumulators"), ("bfloat16, serial", "one bf16 accumulator")):
+        for file in data.training:
+            if run_of(file, 512, f"bfloat16 products, {norm} norm"):
+                rows.append([f"{label(file)}, {name}, emulated", *_divergence(file, norm), "", ""])
+    rows.append(["mlx-metal, torch-mps", *["not measurable here"] * 4])
+    return table(header, rows)
 
 
-def _emulated(data: Data) -> Iterator[tuple[str, str, str, str]]:
-    """The accumulator of a Metal kernel, in NumPy: the nearest that another machine comes to the claim's own."""
-    name = "bfloat16 products, bfloat16, lanes norm"
-    for file in data.training:
-        ends = {width: run_of(file, width, name) for width in widths(file)}
-        ends = {width: row["failed_step"] for width, row in ends.items() if row}
-        if not ends:
-            continue
-        told = "; ".join(f"{w}: " + ("stays" if s is None else f"step {s}") for w, s in ends.items())
-        where = f"{label(file)}, 1024 bfloat16 accumulators emulated"
-        answer = "true" if ends.get(512) is not None and ends.get(256) is None else "false"
-        if set(ends) == {512}:
-            answer = "false" if ends[512] is None else "true"
-        yield "bf16 diverges at widths >= 512", where, answer, told
-        if ends.get(512) is not None:
-            yield "it diverges near step 50", where, "true" if 25 <= ends[512] <= 100 else "false", f"step {ends[512]}"
+def _divergence(file: dict, norm: str) -> tuple[str, str]:
+    """Whether bfloat16 with this norm diverges at 512 wide, and whether that is near step 50."""
+    name = f"bfloat16 products, {norm} norm"
+    row, narrower = run_of(file, 512, name), run_of(file, 256, name)
+    if row is None:
+        return "not measured", "not measured"
+    told = outcome(file, 512, name)
+    told += f"; 256 wide {outcome(file, 256, name)}" if narrower else ""
+    failed = row["failed_step"]
+    when = "no divergence" if failed is None else f"{_truth(failed in NEAR_50)}: step {failed}"
+    return f"{_truth(failed is not None)}: {told}", when
+
+
+def _speed(file: dict) -> tuple[str, str]:
+    """Whether float32 is as quick as bfloat16, and NumPy about ten times slower than float32 on the device."""
+    timed = [row for row in file["rows"] if row["part"] == "time" and "bfloat16 / float32" in row]
+    slower = [1 / row["bfloat16 / float32"] for row in timed]
+    ratios = [row["numpy / float32"] for row in timed if "numpy / float32" in row]
+    if not timed:
+        return "not measured", "not measured"
+    quick = f"{_truth(max(slower) <= COSTS)}: takes {min(slower):.2g} to {max(slower):.2g} times as long"
+    about = all(ABOUT_TEN[0] <= ratio <= ABOUT_TEN[1] for ratio in ratios)
+    return quick, f"{_truth(about)}: {min(ratios):.2g} to {max(ratios):.0f} times as long" if ratios else "not measured"
+
+
+def _truth(holds: bool) -> str:
+    return "true" if holds else "false"
 
 
 TABLES = {
