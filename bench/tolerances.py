@@ -24,7 +24,7 @@ class Tolerance:
 
 TABLE = {
     # Long sums: BLAS and MLX's reductions add in other orders than NumPy, some of them one by one.
-    ("matmul", "float32"): Tolerance(4, 1.8),
+    ("matmul", "float32"): Tolerance(10, 4.4),
     ("matmul", "bfloat16"): Tolerance(2, 0.4),
     ("large_matmul", "float32"): Tolerance(12, 5.0),
     ("large_matmul", "bfloat16"): Tolerance(2, 0.4),
