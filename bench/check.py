@@ -12,7 +12,7 @@ from bench.diagnosis import diagnosis
 from bench.error import Error, ratio
 from bench.subject import Subject
 from bench.tolerances import Tolerance, tolerance
-from bench.yardstick import Arrays, Ask, Question, jittered, masks_of, truths, yardstick
+from bench.yardstick import Arrays, Ask, Question, jittered, masks, truths, yardstick
 from impl.oracle.precision import precision
 
 # Where rounding happens to cost nothing, a kernel may still be this far off: torch-cuda's float32 attention over a
@@ -82,14 +82,14 @@ def compare(subject: Subject, quantity: str, policy: str, question: Question) ->
     Raises Disagreement where the answer lacks a part, or has one that the oracle does not.
     """
     truth, sticks = truths(question)[0], yardstick(question, policy)
-    answer, masks = question.answer(subject, question.inputs, policy), masks_of(question, question.inputs)
+    answer, undecided = question.answer(subject, policy), masks(question)[0]
     odd = set(truth) ^ set(answer)
     if odd:
         raise Disagreement(f"{subject.name} {quantity}: parts {sorted(odd)} are on one side only")
     limit, failed = tolerance(quantity, policy), []
     for part in truth:
         verdict, error, yardsticks, used, reason = _judge(answer[part], truth[part], sticks[part], limit, policy)
-        excluded, size = int(np.sum(masks[part])) if part in masks else 0, truth[part].size
+        excluded, size = int(np.sum(undecided[part])) if part in undecided else 0, truth[part].size
         row = Row(subject.name, quantity, policy, part, verdict, error, yardsticks, used, excluded, size, reason)
         ROWS.append(row)
         failed += [row] if verdict == "fail" else []

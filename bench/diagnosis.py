@@ -32,7 +32,7 @@ def likely_cause(question: Question, quantity: str, policy: str, answer: Arrays,
         if not mutant.sees(quantity, policy):
             continue
         try:
-            theirs = question.answer(mutant.subject(), question.inputs, policy)
+            theirs = question.answer(mutant.subject(), policy)
         except (NotSupported, ValueError, IndexError):
             continue  # the mistake cannot be made on this question
         explained = float(np.median([_explained(answer.get(p), theirs.get(p), truth[p]) for p in parts]))

@@ -69,28 +69,36 @@ class Question:
         for seed in range(1, DRAWS[self.redraw]):
             yield self.redraw(self.inputs, np.random.default_rng(seed))
 
-    def answer(self, subject: Subject, inputs: Arrays, policy: str) -> Arrays:
-        """Of `subject`, with what cannot be decided set to zero."""
-        answer = self.ask(subject, inputs, policy)
-        masks = masks_of(self, inputs)
-        return {part: np.where(masks[part], 0, x) if part in masks else np.asarray(x) for part, x in answer.items()}
+    def answer(self, subject: Subject, policy: str) -> Arrays:
+        """Of `subject` to the inputs themselves, with what cannot be decided set to zero."""
+        return _decided(self.ask(subject, self.inputs, policy), masks(self)[0])
+
+    def answers(self, policy: str) -> list[Arrays]:
+        """Of the oracle to each draw, likewise."""
+        oracle = load("oracle")
+        return [_decided(self.ask(oracle, x, policy), m) for x, m in zip(self.draws(), masks(self), strict=True)]
 
 
-def masks_of(question: Question, inputs: Arrays) -> Mapping[str, np.ndarray]:
-    """Part by part, True where nothing can be decided; empty where everything can."""
-    return question.undecided(inputs) if question.undecided else {}
+def _decided(answer: Arrays, masks: Arrays) -> Arrays:
+    return {part: np.where(masks[part], 0, x) if part in masks else np.asarray(x) for part, x in answer.items()}
+
+
+@lru_cache(maxsize=256)
+def masks(question: Question) -> list[Mapping[str, np.ndarray]]:
+    """For each draw, part by part, True where nothing can be decided; empty where everything can."""
+    return [question.undecided(draw) if question.undecided else {} for draw in question.draws()]
 
 
 @lru_cache(maxsize=256)
 def truths(question: Question) -> list[Arrays]:
     """The float64 answer to each draw, the inputs themselves first."""
-    return [question.answer(load("oracle"), draw, "float64") for draw in question.draws()]
+    return question.answers("float64")
 
 
 @lru_cache(maxsize=256)
 def yardstick(question: Question, policy: str) -> dict[str, Error]:
     """The emulated precision's error, part by part."""
-    answers = [question.answer(load("oracle"), draw, policy) for draw in question.draws()]
+    answers = question.answers(policy)
     return {
         part: Error.pooled(
             [Error.between(answer[part], truth[part]) for answer, truth in zip(answers, truths(question), strict=True)]

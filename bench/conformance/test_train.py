@@ -43,8 +43,7 @@ def ask_train(recipe, progress):
     return ask
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-@pytest.mark.parametrize("start", [0.0, 0.9])
+@pytest.mark.parametrize(("accumulation", "start"), [(2, 0.0), (1, 0.9)])
 def test_twenty_steps_match_oracle(subject, policy, accumulation, start):
     """The whole schedule, and its end, where rates are low enough for bfloat16 runs to stay comparable."""
     recipe = undecayed(recipe_of(MODEL, accumulation))
