@@ -9,7 +9,7 @@ from impl.data.prepare import prepare
 from impl.data.prepared import Prepared
 from impl.spec import Data
 
-TRAIN_DOCUMENTS, VAL_DOCUMENTS = 150, 20  # of these, enough merges for 1024 tokens come out
+TRAIN_DOCUMENTS, VAL_DOCUMENTS = 150, 10  # of these, enough merges for 1024 tokens come out
 
 
 @pytest.fixture(scope="session")

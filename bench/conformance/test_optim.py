@@ -19,7 +19,7 @@ from impl.spec import NS5, POLAR_EXPRESS
 
 pytestmark = pytest.mark.fast
 
-STEPS = 4
+STEPS = 3
 FRAGILE = 1e-3  # updates agree to about 1e-5 of their RMS in float32; excludes about 0.1 % of elements a step
 ORTHOGONALIZERS = {"polar express": POLAR_EXPRESS, "ns5": NS5}
 
@@ -101,4 +101,5 @@ def test_optimizer_steps_match_oracle(subject, policy, model, seed, still):
     key = (recipe, tuple(progress))
     ask, masks = ask_optimizer(recipe, progress, moved), undecided(recipe, progress)
     agree(subject, "optimizer", policy, inputs, ask, key=key, undecided=masks)
-    agree(subject, "optimizer_state", policy, inputs, ask_optimizer(recipe, progress, moments), key=key)
+    if still:  # every other example: the oracle's runs over again cost more than everything else here
+        agree(subject, "optimizer_state", policy, inputs, ask_optimizer(recipe, progress, moments), key=key)
