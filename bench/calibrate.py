@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Hypothesis binds a test to the profile loaded when its module is imported: hence here, and the imports below it.
     settings.load_profile("seeds" if options.seeds else options.profile)
     warnings.simplefilter("ignore")
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)  # a log has room for the words
     if options.seeds:
         return _count_alarms(console, subjects, options)
     return _print_margins(console, subjects, options)
@@ -74,6 +74,8 @@ def _print_margins(console: Console, subjects: list[Subject], options) -> int:
     from bench.margins import Margin, margin
 
     table = Table("quantity", "precision", "k", "cases", "open", "worst", "below", "above", "nearest mistake", "")
+    for column in table.columns[:8]:  # only words may fold
+        column.no_wrap = True
     short, killed, listed = 0, set(), set()
     for quantity, policy in track(_rows(options), "measuring", console=console):
         row: Margin = margin(subjects, quantity, policy)

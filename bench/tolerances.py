@@ -56,7 +56,8 @@ TABLE = {
     ("optimizer", "bfloat16"): Tolerance(5, 2.4, wide=True),
     ("optimizer_state", "float32"): Tolerance(5, 0.0, wide=True),
     ("optimizer_state", "bfloat16"): Tolerance(5, 0.0, wide=True),
-    ("trajectory", "float32"): Tolerance(5, 2.1, wide=True),
+    # Without decay, whose signs part correct runs; 4.0 on mlx-cuda.
+    ("trajectory", "float32"): Tolerance(10, 4.8, wide=True),
     ("trajectory", "bfloat16"): Tolerance(
         4, 1.8, wide=True, why="parameters part company within the run; bench/trajectory.py judges it by its own spread"
     ),

@@ -25,7 +25,7 @@ def ask_score(recipe, data):
 def test_the_whole_text_is_scored(subject, policy, small):
     """The number of windows is no multiple of the rows at a time, and the last window is short."""
     vocab_size = small.tokenizer.vocab_size
-    model = Model(sequence_len=48, vocab_size=vocab_size, depth=2, width=16, heads=2, kv_heads=1, gate_channels=4)
+    model = Model(sequence_len=48, vocab_size=vocab_size, depth=2, width=16, heads=4, kv_heads=2, gate_channels=4)
     recipe, params = recipe_of(model, rows=13), params_of(model, 3)
     score = subject.bits_per_byte(recipe, params, small, policy)
     lengths = [len(tokens) for tokens in small.tokenizer.encode(list(small.documents("val")))]

@@ -26,7 +26,7 @@ SHAPES = ((24, 24), (48, 16), (16, 48), (64, 24))
 DOMINANT = 0.03  # of the largest singular value: lifted in all five steps by no more than rounding can follow
 POWERS = (20, 45, 70, 95)  # of two: far above eps, and on both sides of where a float32 square overflows
 SCALES = (1e-30, 1e-15, 1e-6, 1e-3, 1e3, 1e15, 1e30)
-MANY = (64, 1024)  # elements enough to fill a bfloat16 accumulator, 256 times over
+MANY = (128, 512)  # elements enough to fill a bfloat16 accumulator, 256 times over
 LARGE_SHAPES = ((512, 128), (512, 512), (256, 1024))
 
 

@@ -19,7 +19,7 @@ from bench.operators.table import Entry, entries
 
 ABSENT = Entry(kernel="", composite="", view=False)
 ATTENTION = "scaled_dot_product_attention"
-# What the table cannot say, and why it is held to be right: read in PyTorch's source, not resolved here.
+# What the table cannot say. copy_ was read in PyTorch's source; that the view runs everywhere is inferred, not read.
 UNKNOWN = {
     "aten._unsafe_view": "another view of one array, made in C++ without another operator",
     "aten.copy_": "its composite kernel branches to mps_copy_ in C++, at the head of Copy.cpp",
