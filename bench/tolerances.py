@@ -54,8 +54,8 @@ TABLE = {
     ("orthogonalize", "bfloat16"): Tolerance(8, 3.7),
     ("optimizer", "float32"): Tolerance(5, 2.4, wide=True),
     ("optimizer", "bfloat16"): Tolerance(5, 2.4, wide=True),
-    ("optimizer_state", "float32"): Tolerance(5, 0.0, wide=True),
-    ("optimizer_state", "bfloat16"): Tolerance(5, 0.0, wide=True),
+    ("optimizer_state", "float32"): Tolerance(5, 1.7, wide=True),
+    ("optimizer_state", "bfloat16"): Tolerance(5, 1.7, wide=True),
     # Without decay, whose signs part correct runs; 4.0 on mlx-cuda.
     ("trajectory", "float32"): Tolerance(10, 4.8, wide=True),
     ("trajectory", "bfloat16"): Tolerance(
