@@ -30,6 +30,9 @@ def pytest_addoption(parser):
     group.addoption("--data", default="sotu-v1", metavar="NAME", help="as --data=DIR your parquet shards (sotu-v1)")
     group.addoption("--report", metavar="DIR", default="runs", help="as --report=DIR: where the report goes (runs)")
     group.addoption("--replay", metavar="FILE", help="follow a report's progress step by step instead of the clock")
+    group.addoption(
+        "--recheck", action="store_true", help="run the correctness suite before a score even if nothing changed"
+    )
     group.addoption("--rows-to", metavar="FILE", help="write the conformance rows of this session as JSON")
 
 

@@ -6,13 +6,21 @@ Test with `pytest -m fast -k reports`.
 from datetime import datetime
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = "0.2"
 Backend = Literal["mlx-metal", "mlx-cuda", "mlx-cpu", "torch-mps", "torch-cuda", "torch-cpu"]
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 Observed = Literal[Precision, "bfloat16-sums", "float16-sums", "none"]  # -sums: accumulated narrowly too
 BACKENDS: tuple[str, ...] = get_args(Backend)
+
+
+def _a_second(value: str) -> str:
+    if len(value) != 20 or not value.isascii():
+        raise ValueError("must read like 2026-11-21T07:42:30Z")
+    datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
+    return value
+
 
 # The bounds are far outside what any machine gives, and keep every sum below finite.
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -22,6 +30,7 @@ Seconds = Annotated[float, Field(ge=0, le=1e8)]
 Nats = Annotated[float, Field(ge=0, le=1e15)]
 Size = Annotated[float, Field(ge=0, le=1e39)]  # above float32's largest
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Second = Annotated[str, AfterValidator(_a_second)]  # 2026-11-21T07:42:30Z
 
 
 class Section(BaseModel):
@@ -47,20 +56,12 @@ class Identity(Section):
     suite_version: str
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")] | None
     dirty: bool | None
-    created_utc: str  # 2026-11-21T07:42:30Z
+    created_utc: Second
     recipe: str
     preset: str | None
     settings: dict[str, str]
     division: Literal["fixed", "tier", "open"]
     hashes: Hashes
-
-    @field_validator("created_utc")
-    @classmethod
-    def _is_a_second(cls, value: str) -> str:
-        if len(value) != 20 or not value.isascii():
-            raise ValueError("must read like 2026-11-21T07:42:30Z")
-        datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
-        return value
 
 
 class Hardware(Section):
@@ -252,9 +253,10 @@ class Onset(Section):
 
 
 class Conformance(Section):
-    """The correctness suite on the same versions."""
+    """The correctness suite on the same versions; `checked_utc` is before the run where it was not asked again."""
 
     versions: dict[str, str]
+    checked_utc: Second | None = None
     passed: Count
     failed: Count
     skipped: Count

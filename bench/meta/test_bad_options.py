@@ -25,6 +25,7 @@ BARE = {
     "budget_s": None,
     "eval_every": None,
     "replay": None,
+    "recheck": False,
 }
 
 

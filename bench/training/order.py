@@ -25,6 +25,7 @@ class Order:
     seed: int = 42
     data: str = "sotu-v1"
     replay: str | None = None
+    recheck: bool = False
 
     @classmethod
     def of(cls, option) -> "Order":
@@ -39,6 +40,7 @@ class Order:
             seed=option.seed,
             data=option.data,
             replay=option.replay,
+            recheck=option.recheck,
         )
 
     def __post_init__(self):

@@ -3,16 +3,9 @@
 `pytest -m slow`
 """
 
-import json
-import math
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +15,7 @@ from bench import fingerprint, hardware, identity
 from bench.evaluation import evaluate
 from bench.measure import probe_gemm, warm_up
 from bench.ours import Ours
+from bench.training.correctness import conform
 from bench.training.display import Display
 from bench.training.loop import Pace, Run, scored, train
 from bench.training.order import Order
@@ -103,7 +97,7 @@ def run(job: Job, console: Console) -> Record:
     recipe, order = job.recipe, job.order
     with preparation.shown() as report:
         prepared = prepare(order.data, recipe.model.vocab_size, recipe.data, progress=report)
-    conformance = conform(job.backend.name, console)
+    conformance = conform(job, console)
     subject = Ours(job.backend)
     trainer = subject.trainer(recipe, subject.init(recipe, order.seed), job.policy, compiled=True)
     scoring = windows(prepared, recipe.model.sequence_len)
@@ -173,42 +167,6 @@ def warm(trainer, recipe: Recipe) -> tuple[schema.Warmup, float]:
     measured = warm_up(lambda: trainer.step(dummy, recipe.schedule.at(0, 0.0)))
     trainer.load(before)
     return measured
-
-
-def conform(backend: str, console: Console) -> schema.Conformance:
-    """The correctness suite on this backend, in a process of its own so that it leaves no memory behind."""
-    console.print(f"checking {backend} against the oracle first")
-    with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "rows.json"
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "conformance", "--backend", backend]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
-        done = subprocess.run(
-            [*command, f"--rows-to={rows}"], cwd=identity.ROOT, env=environment, capture_output=True, text=True
-        )
-        found: dict[str, Any] = json.loads(rows.read_text()) if rows.exists() else {"passed": 0}
-        if not found["passed"]:
-            raise RuntimeError(f"the correctness suite did not run: {(done.stdout + done.stderr).strip()[-500:]}")
-    console.print(f"{found['passed']} checks passed, {found['failed']} failed, {found['skipped']} skipped")
-    facts = found["fingerprint"][backend]
-    document = {
-        "versions": backends.load(backend).versions(),
-        **{count: found[count] for count in ("passed", "failed", "skipped")},
-        "inconclusive": sum(row["inconclusive"] for row in found["rows"]),
-        "rows": [_only(schema.Row, {**row, "passed": not row["failed"]}) for row in found["rows"]],
-        "onsets": [_only(schema.Onset, run) for run in found["onsets"]],
-        "classes": [_only(schema.Observation, row) for row in facts["classes"]],
-        "alternatives": facts["alternatives"],
-        "repeats": facts["repeats"],
-    }
-    return schema.Conformance.model_validate_json(json.dumps(document))
-
-
-def _only(section: type[schema.Section], values: dict[str, Any]) -> dict[str, Any]:
-    """What of `values` the section has fields for; numbers that are not finite become null."""
-    finite = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
-    }
-    return {name: finite[name] for name in section.model_fields if name in finite}
 
 
 def seen(subject: Any, policy: str, console: Console) -> str:
