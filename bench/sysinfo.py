@@ -83,6 +83,21 @@ def low_power(text: str) -> bool | None:
     return mode.group(1) == "1" if mode else None
 
 
+def thermal_pressure(text: str) -> str | None:
+    """The level of `notifyutil -g com.apple.system.thermalpressurelevel`, in the words of powermetrics."""
+    level = re.search(r"thermalpressurelevel\s+(\d+)\s*$", text, re.MULTILINE)
+    words = ("nominal", "moderate", "heavy", "trapping", "sleeping")
+    return (dict(enumerate(words)).get(int(level.group(1))) or f"level {level.group(1)}") if level else None
+
+
+def speed_limit_percent(text: str) -> int | None:
+    """The CPU's speed limit of `pmset -g therm`; 100 where it only says that nothing was recorded."""
+    limit = re.search(r"CPU_Speed_Limit\s*=\s*(\d+)", text)
+    if limit:
+        return int(limit.group(1))
+    return 100 if "No performance warning level has been recorded" in text else None
+
+
 def supplies(types_and_states: list[tuple[str, str]]) -> str | None:
     """ "ac" or "battery" of Linux's power supplies: their (type, online or status) under /sys/class/power_supply."""
     found = {kind.strip(): state.strip() for kind, state in types_and_states}
