@@ -3,6 +3,7 @@
 import platform
 import subprocess
 from datetime import datetime, timezone
+from importlib.metadata import distributions
 from pathlib import Path
 
 from bench import hardware
@@ -52,6 +53,11 @@ def software(backend, compiled: bool) -> schema.Software:
         compiled=compiled,
         environment=hardware.environment(),
     )
+
+
+def packages() -> list[str]:
+    """Every installed distribution with its version: a framework's libraries come as some of them."""
+    return sorted({f"{found.metadata['Name']}=={found.version}" for found in distributions()})
 
 
 def state(probes) -> schema.State:

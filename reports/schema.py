@@ -3,42 +3,28 @@
 Test with `pytest -m fast -k reports`.
 """
 
-from datetime import datetime
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from reports.ceiling import Ceiling
+from reports.section import (
+    Count,
+    Fraction,
+    Nats,
+    Observed,
+    Positive,
+    Precision,
+    Second,
+    Seconds,
+    Section,
+    Sha256,
+    Size,
+)
 
 SCHEMA_VERSION = "0.2"
 Backend = Literal["mlx-metal", "mlx-cuda", "mlx-cpu", "torch-mps", "torch-cuda", "torch-cpu"]
-Precision = Literal["float32", "tf32", "bfloat16", "float16"]
-Observed = Literal[Precision, "bfloat16-sums", "float16-sums", "none"]  # -sums: accumulated narrowly too
 BACKENDS: tuple[str, ...] = get_args(Backend)
-
-
-def _a_second(value: str) -> str:
-    if len(value) != 20 or not value.isascii():
-        raise ValueError("must read like 2026-11-21T07:42:30Z")
-    datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ")
-    return value
-
-
-# The bounds are far outside what any machine gives, and keep every sum below finite.
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0, le=10**18)]
-Positive = Annotated[int, Field(ge=1, le=10**18)]
-Seconds = Annotated[float, Field(ge=0, le=1e8)]
-Nats = Annotated[float, Field(ge=0, le=1e15)]
-Size = Annotated[float, Field(ge=0, le=1e39)]  # above float32's largest
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Second = Annotated[str, AfterValidator(_a_second)]  # 2026-11-21T07:42:30Z
-
-
-class Section(BaseModel):
-    """Unknown fields, NaN, infinities and values of another type are errors."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, str_max_length=1000, protected_namespaces=()
-    )
 
 
 class Hashes(Section):
@@ -109,9 +95,11 @@ class State(Section):
     power_source: Literal["ac", "battery"] | None = None
     low_power_mode: bool | None = None
     load_average: tuple[Size, Size, Size] | None = None
-    thermal: str | None = None
+    thermal: str | None = None  # why the chip says that it was held back; "" where it says that it was not
+    background: Fraction | None = None  # of all CPUs, busy for other processes meanwhile
     swap_bytes: Count | None = None
     probes: tuple[Probe, ...] = ()
+    ceiling: Ceiling | None = None
 
 
 class Warmup(Section):
@@ -264,8 +252,8 @@ class Conformance(Section):
     rows: tuple[Row, ...]
     onsets: tuple[Onset, ...] = ()
     classes: tuple[Observation, ...] = ()
-    alternatives: dict[str, dict[str, Observed]] = {}  # float32 under the framework's other settings, by family
-    repeats: dict[str, dict[str, bool | None]] = {}  # same seed twice, by policy: bit-equal?
+    alternatives: dict[str, dict[str, Observed]] = Field(default_factory=dict)  # float32 with other settings
+    repeats: dict[str, dict[str, bool | None]] = Field(default_factory=dict)  # same seed twice, by policy: bit-equal?
 
 
 class Consent(Section):

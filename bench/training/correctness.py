@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +57,10 @@ def key(backend: Backend, machine: schema.Hardware) -> str:
         digest.update(f"\0{path.relative_to(identity.ROOT).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     digest.update(identity.software(backend, backend.can_compile()).model_dump_json().encode())
-    digest.update(json.dumps(packages()).encode())
+    digest.update(json.dumps(identity.packages()).encode())
     chip = machine.model_dump(include={"chip", "architecture", "gpu_cores", "cpu", "cpu_flags", "driver"})
     digest.update(json.dumps(chip, sort_keys=True).encode())
     return digest.hexdigest()[:16]
-
-
-def packages() -> list[str]:
-    """Every installed distribution with its version: a framework's libraries come as some of them."""
-    return sorted({f"{found.metadata['Name']}=={found.version}" for found in distributions()})
 
 
 def kept(path: Path) -> schema.Conformance | None:

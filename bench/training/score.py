@@ -21,7 +21,7 @@ from bench.training.loop import Pace, Run, scored, train
 from bench.training.order import Order
 from impl import backend as backends
 from impl.data import progress as preparation
-from impl.data.batches import Batches, batches, count_tokens
+from impl.data.batches import Batches, batches
 from impl.data.evaluation import unigram_bpb, windows
 from impl.data.prepare import prepare
 from impl.data.prepared import Prepared
@@ -181,7 +181,7 @@ def _run_section(
     job: Job, precision: str, run: Run, warmup, compile_s: float, prepared: Prepared, source: Batches
 ) -> schema.Run:
     recipe, packed = job.recipe, source.packed
-    train_tokens = count_tokens(prepared, "train")
+    train_tokens = prepared.tokens("train")
     return schema.Run.model_validate(
         {
             "seed": job.order.seed,

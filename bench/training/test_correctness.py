@@ -40,7 +40,7 @@ def checkout(tmp_path, monkeypatch):
         (tmp_path / name).write_text(f"# {name}\n")
     monkeypatch.setattr(identity, "ROOT", tmp_path)
     monkeypatch.setenv("NANOMARK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(correctness, "packages", lambda: ["torch==2.13.0"])
+    monkeypatch.setattr(identity, "packages", lambda: ["torch==2.13.0"])
     state = SimpleNamespace(root=tmp_path, asked=0, failed=0, backend=Backend(), machine=Hardware(chip="AMD EPYC"))
 
     def suite(backend):
@@ -89,7 +89,7 @@ def a_release(checkout, monkeypatch):
 
 
 def a_library(checkout, monkeypatch):
-    monkeypatch.setattr(correctness, "packages", lambda: ["nvidia-cublas==13.1", "torch==2.13.0"])
+    monkeypatch.setattr(identity, "packages", lambda: ["nvidia-cublas==13.1", "torch==2.13.0"])
 
 
 def a_blas(checkout, monkeypatch):
