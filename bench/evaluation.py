@@ -18,7 +18,7 @@ def evaluate(nats: Callable, text: Windows, rows: int) -> BitsPerByte:
     """
     total = 0.0
     for start in range(0, len(text.inputs), rows):
-        inputs, targets = (x[start : start + rows] for x in (text.inputs, text.targets))
+        inputs, targets = (x[start : start + rows].astype(np.int64) for x in (text.inputs, text.targets))
         missing = rows - len(inputs)
         inputs = np.pad(inputs, ((0, missing), (0, 0)))
         targets = np.pad(targets, ((0, missing), (0, 0)), constant_values=-1)

@@ -108,7 +108,8 @@ class Upstream:
     def nats(self, tokens, targets) -> float:  # 2 x (B, T)
         """Summed over the targets that are not -1."""
         with self.torch.no_grad(), self._autocast():
-            nats = self.model(self.torch.tensor(tokens), self.torch.tensor(targets), reduction="none")
+            tokens, targets = (self.torch.tensor(x, dtype=self.torch.int64) for x in (tokens, targets))
+            nats = self.model(tokens, targets, reduction="none")
         return float(nats.double().sum())
 
     def _autocast(self):

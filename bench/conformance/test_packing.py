@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.conformance.plain_packer import plain_rows
-from impl.data.batches import batches, count_tokens, refills
+from impl.data.batches import batches, refills
 from impl.data.packing import Packer
+from impl.data.tokenizer import Tokenizer
 from impl.spec import Data
 
 pytestmark = pytest.mark.fast
@@ -92,16 +93,12 @@ def test_rows_do_not_depend_on_the_batch(small):
         assert np.array_equal(one_inputs[0], inputs[row]) and np.array_equal(one_targets[0], targets[row])
 
 
-def test_tokens_kept_for_the_second_epoch_are_those_of_the_first(small, monkeypatch):
-    def two_epochs():
-        drawn = islice(refills(small, "train", 16), 20)
-        return [(epoch, [tokens.tolist() for tokens in documents]) for documents, epoch in drawn]
-
-    kept = two_epochs()
-    monkeypatch.setattr("impl.data.batches.KEPT_TOKENS", 0)
-    assert two_epochs() == kept
+def test_the_second_epoch_is_the_first_again_and_tokenises_nothing(small, monkeypatch):
+    monkeypatch.setattr(Tokenizer, "encode", lambda *_: pytest.fail("tokenised"))
+    drawn = islice(refills(small, "train", 16), 20)
+    kept = [(epoch, [tokens.tolist() for tokens in documents]) for documents, epoch in drawn]
     assert [epoch for epoch, _ in kept] == [1] * 10 + [2] * 10  # 2 shards of row groups of 30, 30 and 15 documents
-    assert count_tokens(small, "train") == sum(len(tokens) for _, documents in kept[:10] for tokens in documents)
+    assert small.tokens("train") == sum(len(tokens) for _, documents in kept[:10] for tokens in documents)
     assert [documents for _, documents in kept[:10]] == [documents for _, documents in kept[10:]]
 
 

@@ -43,7 +43,8 @@ def test_a_kill_leaves_no_wrong_file_and_the_next_start_goes_on(tmp_path, sotu):
     last = prepare(corpus.NAME, 300, Data(), tmp_path)
     assert (last.data_hash, last.eval_hash) == (sotu.data_hash, sotu.eval_hash)
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == [last.root]
-    files = ["meta.json", "tokenizer.json", "train/00000.parquet", "val/00000.parquet"]
+    files = ["meta.json", "tokenizer.json", "tokens/train/00000.arrow", "tokens/val/00000.arrow"]
+    files += ["train/00000.parquet", "val/00000.parquet"]
     assert sorted(str(p.relative_to(last.root)) for p in last.root.rglob("*") if p.is_file()) == files
 
 
@@ -60,7 +61,7 @@ def test_a_finished_part_is_not_done_again(tmp_path, folder, source):
     leftover = next(tmp_path.glob("*.partial")) / "train" / ".00000.parquet.1.tmp"
     leftover.touch()
     prepared = prepare(text, 300, Data(), tmp_path, lambda part, done, total: parts.append(part))
-    assert set(parts) == {"tokenizer"} and Prepared.open(prepared.root)
+    assert set(parts) == {"tokenizer", "train tokens", "val tokens"} and Prepared.open(prepared.root)
     assert not list(tmp_path.rglob("*.tmp"))
 
 

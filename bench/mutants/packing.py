@@ -166,7 +166,7 @@ def with_default(**changed) -> Callable:
 
 PLAIN = "test_packing.test_rows_and_epochs_match_the_plain_packer"
 REAL = "test_packing.test_real_text_matches_the_plain_packer_into_the_third_epoch"
-AGAIN = "test_packing.test_tokens_kept_for_the_second_epoch_are_those_of_the_first"
+AGAIN = "test_packing.test_the_second_epoch_is_the_first_again_and_tokenises_nothing"
 ACCOUNT = "test_packing.test_every_token_read_is_emitted_discarded_or_buffered"
 BATCH = "test_packing.test_rows_do_not_depend_on_the_batch"
 EPOCHS = "test_properties_data.test_every_epoch_has_every_document_once_in_order"

@@ -5,12 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from impl.data import corpus
 from impl.data.batches import batches
 from impl.data.errors import DataError
-from impl.data.evaluation import windows
 from impl.data.prepare import Prepared, default_cache, prepare
 from impl.data.progress import shown
 from impl.spec import Data, Model
@@ -24,8 +21,9 @@ examples:
   python -m impl.data prepare --data shards/           your own parquet shards with a `text` column
 
 A folder's files named val*.parquet are for validation; without any, the last file by name is. The folder is linked,
-not copied. Interrupt at any time: finished parts are kept, and running it again goes on. A prepared directory is found
-again by content, so a second run with the same text and vocabulary does nothing.
+not copied; its tokens are written once, two bytes each, so that no run tokenises. Interrupt at any time: finished
+parts are kept, and running it again goes on. A prepared directory is found again by content, so a second run with the
+same text and vocabulary does nothing.
 """
 
 
@@ -78,11 +76,11 @@ def summary(prepared: Prepared, sequence_len: int, data: Data) -> str:
     packed = rows.packed
     over = "one epoch" if epoch > 1 else "the beginning of the first epoch"
     train, val = prepared.digest("train"), prepared.digest("val")
-    scored = int(np.count_nonzero(windows(prepared, sequence_len).targets >= 0))
+    scored = prepared.tokens("val") - val.documents  # every token but BOS
     bytes_per_token = val.text_bytes / scored
     lines = (
         f"directory   {prepared.root}",
-        f"train       {train.documents:,} documents, {train.text_bytes:,} bytes",
+        f"train       {train.documents:,} documents, {train.text_bytes:,} bytes, {prepared.tokens('train'):,} tokens",
         f"val         {val.documents:,} documents, {val.text_bytes:,} bytes, {scored:,} scored tokens",
         f"tokenizer   {prepared.tokenizer.vocab_size:,} tokens, {bytes_per_token:.3f} bytes per token of val",
         f"packing     T={sequence_len}: {packed.discarded_fraction:.1%} of the tokens discarded over {over}, "

@@ -1,4 +1,4 @@
-"""Endless batches of packed rows from a prepared directory, tokenised as they are needed.
+"""Endless batches of packed rows from a prepared directory, whose tokens are mapped into memory.
 
 Test with `pytest bench/conformance/test_evaluation.py`.
 """
@@ -8,38 +8,24 @@ from itertools import count
 
 import numpy as np
 
-from impl.data import shards
+from impl.data import tokens
 from impl.data.packing import Packed, Packer
 from impl.data.prepared import Prepared
 from impl.spec import Data
 
-KEPT_TOKENS = 2**26  # 256 MB: texts up to this size are tokenised once, not once an epoch
-
 
 def encoded(prepared: Prepared, split: str, refill_documents: int) -> Iterator[list]:
     """One epoch: token arrays, BOS first, of up to `refill_documents` documents of one row group at a time."""
-    for path in prepared.paths(split):
-        for group in shards.row_groups(path):
+    for path in prepared.token_files(split):
+        for group in tokens.row_groups(path):
             for start in range(0, len(group), refill_documents):
-                yield prepared.tokenizer.encode(group[start : start + refill_documents])
-
-
-def count_tokens(prepared: Prepared, split: str) -> int:
-    """Tokens of one epoch, BOS included."""
-    return sum(len(document) for documents in encoded(prepared, split, 128) for document in documents)
+                yield group[start : start + refill_documents]
 
 
 def refills(prepared: Prepared, split: str, refill_documents: int) -> Iterator[tuple[list, int]]:
     """(token arrays, epoch) without end; epochs count from 1."""
-    kept, tokens = [], 0
-    for documents in encoded(prepared, split, refill_documents):
-        yield documents, 1
-        tokens += sum(map(len, documents))
-        kept.append(documents)
-        if tokens > KEPT_TOKENS:
-            kept.clear()
-    for epoch in count(2):
-        for documents in kept or encoded(prepared, split, refill_documents):
+    for epoch in count(1):
+        for documents in encoded(prepared, split, refill_documents):
             yield documents, epoch
 
 
@@ -66,7 +52,7 @@ class Batches:
 def batches(prepared: Prepared, split: str, rows: int, sequence_len: int, data: Data) -> Batches:
     """Endless batches of `rows` packed rows of `sequence_len` tokens; the stream of rows does not depend on `rows`.
 
-    Raises DataError, when drawn from, if a shard has become unreadable.
+    Raises DataError, when drawn from, if a file of tokens has become unreadable.
     """
     source = refills(prepared, split, data.refill_documents)
     return Batches(Packer(source, sequence_len + 1, data.buffer_documents), rows)

@@ -3,7 +3,6 @@
 N windows, T tokens, V vocabulary. Test with `pytest bench/conformance/test_evaluation.py`.
 """
 
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -15,14 +14,15 @@ from impl.data.tokenizer import SPECIALS
 
 UNSCORED = -1
 BATCH_DOCUMENTS = 128
+BLOCK_TOKENS = 2**20  # NumPy counts in int64: not the whole text at once
 FIT_TOKENS = 2**25  # enough for any unigram, and bounds the time on a large set
 
 
 class Windows(NamedTuple):
     """`targets` are `UNSCORED` where nothing is scored: at every BOS and in the padding of the last window."""
 
-    inputs: np.ndarray  # (N, T) int64
-    targets: np.ndarray  # (N, T) int64
+    inputs: np.ndarray  # (N, T) int16, or int32 for a vocabulary beyond it
+    targets: np.ndarray  # (N, T) of the same
     total_bytes: int
 
 
@@ -31,14 +31,22 @@ def windows(prepared: Prepared, sequence_len: int) -> Windows:
 
     Raises DataError if the tokens do not stand for exactly the bytes of the validation text.
     """
-    tokenizer = prepared.tokenizer
-    stream = np.concatenate(list(chain.from_iterable(encoded(prepared, "val", BATCH_DOCUMENTS))))
-    count = -(-(len(stream) - 1) // sequence_len)
-    inputs = np.full(count * sequence_len, tokenizer.bos, dtype=np.int64)
-    targets = np.full(count * sequence_len, UNSCORED, dtype=np.int64)
-    inputs[: len(stream) - 1] = stream[:-1]
-    targets[: len(stream) - 1] = np.where(stream[1:] == tokenizer.bos, UNSCORED, stream[1:])
-    total_bytes = int(tokenizer.token_bytes[targets[targets != UNSCORED]].sum())
+    tokenizer, tokens = prepared.tokenizer, prepared.tokens("val")
+    count = -(-(tokens - 1) // sequence_len)
+    dtype = np.int16 if tokenizer.vocab_size <= 2**15 else np.int32
+    stream = np.full(count * sequence_len + 1, tokenizer.bos, dtype)
+    filled, scored = 0, np.zeros(tokenizer.vocab_size, dtype=np.int64)
+    for documents in encoded(prepared, "val", BATCH_DOCUMENTS):
+        part = np.concatenate(documents)
+        stream[filled : filled + len(part)] = part
+        filled += len(part)
+    inputs, targets = stream[:-1].copy(), stream[1:]
+    inputs[tokens - 1 :] = tokenizer.bos
+    targets[targets == tokenizer.bos] = UNSCORED
+    for start in range(0, len(targets), BLOCK_TOKENS):
+        part = targets[start : start + BLOCK_TOKENS]
+        scored += np.bincount(part[part != UNSCORED], minlength=tokenizer.vocab_size)
+    total_bytes = int(scored @ tokenizer.token_bytes)
     if total_bytes != prepared.val_bytes:
         reason = f"the windows score {total_bytes} bytes of {prepared.val_bytes}"
         raise DataError(prepared.root, reason, REMEDY)

@@ -9,10 +9,10 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from impl.data import atomic, corpus, shards
+from impl.data import atomic, corpus, shards, tokens
 from impl.data.digest import Digest
 from impl.data.errors import DataError
-from impl.data.prepared import FORMAT, SPLITS, TOKENIZER, Prepared, sha256, stamps
+from impl.data.prepared import FORMAT, SPLITS, TOKENIZER, TOKENS, Prepared, sha256, stamps, token_file
 from impl.data.progress import Report, silent, tracked
 from impl.data.tokenizer import PATTERN, SPECIALS, Tokenizer, require_size
 from impl.spec import Data
@@ -70,6 +70,8 @@ def _prepared(source: str | Path, vocab_size: int, data: Data, cache: Path, prog
         else:
             _link(partial, linked)
         _train_tokenizer(partial, vocab_size, data, digests["train"], progress)
+        for split in SPLITS:
+            _tokenize(partial, split, digests[split].documents, progress)
         Prepared.seal(partial, label, digests)
         partial.rename(root)
         return Prepared.open(root)
@@ -126,3 +128,21 @@ def _train_tokenizer(partial: Path, vocab_size: int, data: Data, train: Digest, 
     documents = shards.documents(sorted((partial / "train").glob("*.parquet")))
     Tokenizer.train(tracked(documents, "tokenizer", steps, progress), vocab_size, data).save(path)
     progress("tokenizer", steps, steps)
+
+
+def _tokenize(partial: Path, split: str, documents: int, progress: Report) -> None:
+    """A file of tokens for each shard; those that stand are of the same shard and tokenizer, or are made again."""
+    tokenizer, part, done = Tokenizer.load(partial / TOKENIZER), f"{split} tokens", 0
+    (partial / TOKENS / split).mkdir(parents=True, exist_ok=True)
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(part, done, documents)
+
+    for shard in sorted((partial / split).glob("*.parquet")):
+        path, made_from = token_file(partial, shard), sha256(tokenizer.hash, stamps([shard]))
+        if tokens.made_from(path) == made_from:
+            count(shards.count([shard]))
+        else:
+            tokens.write(path, shard, tokenizer, made_from, count)

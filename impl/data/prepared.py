@@ -1,8 +1,9 @@
 """A prepared directory: shards of two splits, their tokenizer, and the hashes that say what may be compared.
 
-    train/*.parquet  val/*.parquet  tokenizer.json  meta.json
+    train/*.parquet  val/*.parquet  tokenizer.json  tokens/{train,val}/*.arrow  meta.json
 
-Shards of a user's own folder are symbolic links. Test with `pytest bench/conformance/test_prepare.py`.
+Shards of a user's own folder are symbolic links; each has a file of tokens.
+Test with `pytest bench/conformance/test_prepare.py`.
 """
 
 import hashlib
@@ -12,16 +13,17 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from impl.data import atomic, shards
+from impl.data import atomic, shards, tokens
 from impl.data.digest import Digest
 from impl.data.errors import DataError
 from impl.data.tokenizer import Tokenizer
 
-FORMAT = 1
+FORMAT = 2
 EVALUATION_RULE = "every-byte-once-1"
 SPLITS = ("train", "val")
-META, TOKENIZER = "meta.json", "tokenizer.json"
+META, TOKENIZER, TOKENS = "meta.json", "tokenizer.json", "tokens"
 REMEDY = "run: python -m impl.data prepare"
+BLOCK_BYTES = 2**20
 
 
 def sha256(*parts: object) -> str:
@@ -44,7 +46,8 @@ class Prepared:
     def open(cls, path: Path | str) -> "Prepared":
         """Check and open. Raises DataError naming the first file that is missing or altered.
 
-        A shard is altered if its size is; one of another modification time makes its split be read and hashed.
+        A shard is altered if its size is; one of another modification time makes its split be read and hashed. The
+        same goes for files of tokens.
         """
         prepared = cls(Path(path))
         meta = prepared._meta
@@ -52,15 +55,26 @@ class Prepared:
             raise DataError(prepared.root / TOKENIZER, "not the tokenizer that meta.json names", REMEDY)
         for split in SPLITS:
             prepared._require_unaltered(split)
+            prepared._require_tokens(split)
         return prepared
 
     @classmethod
     def seal(cls, root: Path, source: str, digests: dict[str, Digest]) -> None:
-        """Write meta.json for a directory whose shards (of the texts `digests`) and tokenizer are complete."""
-        meta: dict = {"format": FORMAT, "source": source, "tokenizer": Tokenizer.load(root / TOKENIZER).hash}
+        """Write meta.json for a directory whose shards (of the texts `digests`), tokenizer and tokens are complete.
+
+        Raises DataError where the tokens do not stand for the bytes of the text.
+        """
+        tokenizer = Tokenizer.load(root / TOKENIZER)
+        meta: dict = {"format": FORMAT, "source": source, "tokenizer": tokenizer.hash}
         for split in SPLITS:
             paths = sorted((root / split).glob("*.parquet"))
-            meta[split] = {**asdict(digests[split]), "stamps": stamps(paths)}
+            files = [token_file(root, path) for path in paths]
+            count, text_bytes = tokens.census(files, tokenizer)
+            if text_bytes != digests[split].text_bytes:
+                reason = f"the {split} tokens stand for {text_bytes} bytes of {digests[split].text_bytes}"
+                raise DataError(root / TOKENS, reason, f"remove this folder and {REMEDY}")
+            kept = {"count": count, "sha256": _content(files), "stamps": stamps(files)}
+            meta[split] = {**asdict(digests[split]), "stamps": stamps(paths), "tokens": kept}
         with atomic.replacing(root / META) as temporary:
             temporary.write_text(json.dumps({**meta, "sha256": sha256(meta)}, indent=1) + "\n")
 
@@ -80,6 +94,14 @@ class Prepared:
     def documents(self, split: str) -> Iterator[str]:
         """Every document of a split in order."""
         return shards.documents(self.paths(split))
+
+    def token_files(self, split: str) -> list[Path]:
+        """Tokens of each shard of "train" or "val" in order, for `impl.data.tokens`."""
+        return [token_file(self.root, path) for path in self.paths(split)]
+
+    def tokens(self, split: str) -> int:
+        """Tokens of one epoch, BOS included."""
+        return self._meta[split]["tokens"]["count"]
 
     def digest(self, split: str) -> Digest:
         """Documents, UTF-8 bytes and SHA-256 of a split's text."""
@@ -129,3 +151,29 @@ class Prepared:
         resized = [path for path, now, then in zip(paths, found, known, strict=True) if now[1] != then[1]]
         if resized or (changed and Digest.of(self.documents(split)) != self.digest(split)):
             raise DataError((resized or changed)[0], "altered after preparing", REMEDY)
+
+    def _require_tokens(self, split: str) -> None:
+        """As for shards: their size must stand, and their content where the modification time does not."""
+        known, files = self._meta[split]["tokens"], self.token_files(split)
+        for path in files:
+            if not path.exists():
+                raise DataError(path, "the tokens are missing", REMEDY)
+        found = stamps(files)
+        changed = [path for path, now, then in zip(files, found, known["stamps"], strict=True) if now != then]
+        if changed and _content(files) != known["sha256"]:
+            raise DataError(changed[0], "the tokens were altered after preparing", REMEDY)
+
+
+def token_file(root: Path, shard: Path) -> Path:
+    """Where the tokens of a shard of the prepared directory `root` are."""
+    return root / TOKENS / shard.parent.name / f"{shard.stem}{tokens.SUFFIX}"
+
+
+def _content(files: Iterable[Path]) -> str:
+    """SHA-256 over the files' bytes in order."""
+    sha = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                sha.update(block)
+    return sha.hexdigest()
