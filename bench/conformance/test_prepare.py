@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from impl.data import corpus, shards
+from impl.data import corpus, shards, tokens
 from impl.data.__main__ import main
 from impl.data.errors import DataError
 from impl.data.prepare import default_cache, prepare
@@ -29,15 +29,17 @@ def start(*arguments) -> subprocess.Popen:
 
 def test_a_kill_leaves_no_wrong_file_and_the_next_start_goes_on(tmp_path, sotu):
     random = Random(0)
-    for longest_s in (0.1, 0.3, 0.8):
+    for part, longest_s in (("", 0.1), ("", 0.8), ("train tokens", 0.3)):
         child = start("--vocab-size", 300, "--cache", tmp_path)
-        assert child.stderr and child.stderr.readline()  # it has begun
+        assert child.stderr and any(line.startswith(part) for line in child.stderr)  # it has begun
         time.sleep(random.uniform(0, longest_s))
         child.kill()
         child.communicate()
         for finished in tmp_path.glob("sotu-*"):
             if finished.suffix not in (".partial", ".lock"):
                 Prepared.open(finished)
+        for tokens_of in tmp_path.rglob("[!.]*.arrow"):
+            assert sum(map(len, tokens.row_groups(tokens_of))) == corpus.EXPECTED[tokens_of.parent.name].documents
         for shard in tmp_path.rglob("[!.]*.parquet"):
             assert shards.count([shard]) == corpus.EXPECTED[shard.parent.name].documents
     last = prepare(corpus.NAME, 300, Data(), tmp_path)

@@ -13,8 +13,10 @@ from bench.conformance import (
     test_shards,
     test_spec,
     test_tokenizer,
+    test_tokens,
 )
 from bench.conformance.test_tokenizer import texts, tokenizer
+from bench.conformance.test_tokens import little, shard
 from bench.meta import test_chips
 from bench.meta.cases import call
 from bench.mutants.data import DATA_MUTANTS, DataMutant
@@ -23,7 +25,7 @@ from impl.data.prepare import prepare
 from impl.spec import Data
 
 pytestmark = pytest.mark.meta
-__all__ = ["texts", "tokenizer"]  # fixtures of the checks that run here
+__all__ = ["little", "shard", "texts", "tokenizer"]  # fixtures of the checks that run here
 
 MODULES = (
     test_chips,
@@ -35,6 +37,7 @@ MODULES = (
     test_shards,
     test_spec,
     test_tokenizer,
+    test_tokens,
 )
 CHECKS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": test for module in MODULES for name, test in vars(module).items()

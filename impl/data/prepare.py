@@ -72,7 +72,11 @@ def _prepared(source: str | Path, vocab_size: int, data: Data, cache: Path, prog
         _train_tokenizer(partial, vocab_size, data, digests["train"], progress)
         for split in SPLITS:
             _tokenize(partial, split, digests[split].documents, progress)
-        Prepared.seal(partial, label, digests)
+        try:
+            Prepared.seal(partial, label, digests)
+        except DataError:  # or the next attempt would find the same tokens
+            shutil.rmtree(partial / TOKENS)
+            raise
         partial.rename(root)
         return Prepared.open(root)
 

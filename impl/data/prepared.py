@@ -72,7 +72,7 @@ class Prepared:
             count, text_bytes = tokens.census(files, tokenizer)
             if text_bytes != digests[split].text_bytes:
                 reason = f"the {split} tokens stand for {text_bytes} bytes of {digests[split].text_bytes}"
-                raise DataError(root / TOKENS, reason, f"remove this folder and {REMEDY}")
+                raise DataError(root / TOKENS, reason, REMEDY)
             kept = {"count": count, "sha256": _content(files), "stamps": stamps(files)}
             meta[split] = {**asdict(digests[split]), "stamps": stamps(paths), "tokens": kept}
         with atomic.replacing(root / META) as temporary:
