@@ -126,7 +126,8 @@ def main(arguments: list[str] | None = None) -> int:
         counts = ", ".join(f"{count} {name}" for name, count in Counter(c.verdict for c in found).most_common())
         print(
             f"{backend.name}, {products / PRODUCTS - 1:.0%} longer: {counts}; "
-            f"the ratio is off by {np.median(off):.2%}, at most {off.max():.2%}, its interval's half {np.median(widths):.2%}"
+            f"the ratio is off by {np.median(off):.2%}, at most {off.max():.2%}, "
+            f"half its interval is {np.median(widths):.2%}"
         )
     return 0
 
