@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from impl.spec import Dtypes, Model
-from impl.torch import cpu
+from impl.torch import cpu, windowed
 from impl.torch.loss import cross_entropy, row_nats, softcapped
 
 
@@ -45,8 +45,11 @@ def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D
     """Causal softmax attention at scale 1 / sqrt(D); key/value heads are shared by H / K query heads in a row."""
     share = q.shape[2] // k.shape[2]
     k, v = (y.repeat_interleave(share, 2) if share > 1 else y for y in (k, v))
+    tokens, scale, mps = q.shape[1], q.shape[3] ** -0.5, q.device.type == "mps"
+    kernel = windowed.kernel(q, window) if window < tokens - 1 else None
+    if kernel:
+        return windowed.attention(q, k, v, window, scale, kernel)
     q, k, v = (y.transpose(1, 2) for y in (q, k, v))
-    tokens, scale, mps = q.shape[2], q.shape[3] ** -0.5, q.device.type == "mps"
     if mps:  # wrong values for transposed heads of 64 and more (pytorch#181133)
         q, k, v = (y.contiguous() for y in (q, k, v))
     if window >= tokens - 1 and not mps:  # nor is_causal there, which let queries see the future (pytorch#195910)
@@ -100,10 +103,12 @@ class Attention(nn.Module):
 
     def forward(self, x, value_embed, cos, sin):  # (B, T, C), (B, T, K * D) float32 or None -> (B, T, C)
         model, heads = self.model, (*x.shape[:2], -1, self.model.head_dim)
-        q, k, v = (project(x).reshape(heads) for project in (self.c_q, self.c_k, self.c_v))
+        weights = [project.weight for project in (self.c_q, self.c_k, self.c_v)]
+        together = (x @ torch.cat(weights).to(x.dtype).T).split([len(weight) for weight in weights], dim=-1)
+        q, k, v = (y.reshape(heads) for y in together)  # one product reads x once
         if value_embed is not None:
             gate = model.gate_scale * torch.sigmoid(self.ve_gate(x[..., : model.gate_channels]).float())
-            v = (v.float() + gate[..., None] * value_embed.reshape(heads)).to(v.dtype)
+            v = (v.float() + gate[..., None] * value_embed.reshape(heads).float()).to(v.dtype)
         q, k = (rms_norm(rope(y, cos, sin), model.norm_eps) for y in (q, k))
         return self.c_proj(attention(q, k, v, self.window).reshape(x.shape))
 
@@ -169,7 +174,7 @@ class GPT(nn.Module):
         tap("embed", x)
         for i, block in enumerate(self.transformer.h):
             x = mix(x, start, self.resid_lambdas[i], self.x0_lambdas[i])
-            value_embed = self.value_embeds[str(i)](tokens) if i in model.value_layers() else None
+            value_embed = self.value_embeds[str(i)](tokens).to(self.compute) if i in model.value_layers() else None
             y = block.attn(rms_norm(x, model.norm_eps).to(self.compute), value_embed, cos, sin)
             x = x + y.to(self.stream)
             tap(f"h.{i}.attn", x)
