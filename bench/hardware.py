@@ -8,8 +8,6 @@ import fnmatch
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench import sysinfo
+from bench import memory, nvidia, sysinfo
+from bench.commands import output, read
+from impl.spec import preset
 from reports import chips
 from reports.privacy import redact
 from reports.schema import BACKENDS, Hardware
 
 GIB = 2**30
+CPUS = Path("/sys/devices/system/cpu")
 ENVIRONMENT = (
     "MLX_*",
     "PYTORCH_*",
@@ -37,7 +38,15 @@ ENVIRONMENT = (
     "OPENBLAS_*",
     "VECLIB_*",
 )
-SYSCTLS = ("hw.model", "hw.memsize", "hw.physicalcpu", "machdep.cpu.brand_string", "kern.hv_vmm_present")
+SYSCTLS = (
+    "hw.model",
+    "hw.memsize",
+    "hw.physicalcpu",
+    "hw.perflevel0.physicalcpu",
+    "machdep.cpu.brand_string",
+    "kern.hv_vmm_present",
+    *sysinfo.APPLE_FLAGS,
+)
 
 
 def detect(backend_name: str) -> Hardware:
@@ -45,14 +54,15 @@ def detect(backend_name: str) -> Hardware:
     if backend_name not in BACKENDS:
         raise ValueError(f"backend={backend_name!r} is unknown; try one of {list(BACKENDS)}")
     if sys.platform == "darwin":
-        machine = mac(sysinfo.sysctl(_output("sysctl", *SYSCTLS)))
+        machine = mac(sysinfo.sysctl(output("sysctl", *SYSCTLS)))
     else:
-        machine = linux(_read("/proc/cpuinfo"))
+        machine = linux(read("/proc/cpuinfo"), output("lscpu"))
     if backend_name.endswith("-cpu"):
         return machine
     if backend_name.endswith("-cuda"):
-        return with_nvidia(machine, _nvml() | _torch_gpu())
-    return with_apple_gpu(machine, _output("system_profiler", "-json", "SPDisplaysDataType"))
+        return with_nvidia(machine, nvidia.facts() | _torch_gpu())
+    profile = output("system_profiler", "-json", "SPDisplaysDataType")
+    return with_apple_gpu(machine, profile, _metal() if backend_name == "mlx-metal" else _mps())
 
 
 def mac(values: dict[str, str]) -> Hardware:
@@ -64,14 +74,19 @@ def mac(values: dict[str, str]) -> Hardware:
         architecture=platform.machine() or None,
         cpu=brand,
         cpu_cores=_positive(values.get("hw.physicalcpu")),
+        cpu_performance_cores=_positive(values.get("hw.perflevel0.physicalcpu")),
+        cpu_flags=sysinfo.apple_flags(values),
         memory_bytes=_positive(values.get("hw.memsize")),
         virtualised={"0": False, "1": True}.get(values.get("kern.hv_vmm_present", "")),
     )
 
 
-def linux(cpuinfo: str) -> Hardware:
-    """From /proc/cpuinfo, beside what the kernel tells about memory and the CPUs that this process may use."""
+def linux(cpuinfo: str, lscpu: str = "") -> Hardware:
+    """From /proc/cpuinfo and lscpu, beside what the kernel tells of memory and of the CPUs open to this process."""
     brand, flags, virtualised = sysinfo.cpuinfo(cpuinfo)
+    other_brand, other_virtualised = sysinfo.lscpu(lscpu)
+    if brand is None or brand.startswith("Arm implementer"):
+        brand = other_brand or brand
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Hardware(
         chip=brand or "unknown",
@@ -80,23 +95,30 @@ def linux(cpuinfo: str) -> Hardware:
         cpu_cores=usable,
         cpu_flags=flags,
         memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        virtualised=virtualised,
+        cpu_governor=sysinfo.governor([read(path) for path in CPUS.glob("cpu[0-9]*/cpufreq/scaling_governor")]),
+        virtualised=other_virtualised if virtualised is None else virtualised,
     )
 
 
-def with_apple_gpu(machine: Hardware, profile: str) -> Hardware:
-    """`machine` with what system_profiler says of its GPU, whose memory is the machine's."""
+def with_apple_gpu(machine: Hardware, profile: str, device: dict[str, Any]) -> Hardware:
+    """`machine` with what system_profiler says of its GPU, and `mx.device_info()`, or {}: its share of the memory."""
     chip, cores = sysinfo.displays(profile)
-    found = {"chip": chip or machine.chip, "gpu_cores": cores, "architecture": _metal_architecture()}
+    found = {
+        "chip": chip or machine.chip,
+        "gpu_cores": cores,
+        "architecture": device.get("architecture"),
+        "gpu_memory_bytes": device.get("max_recommended_working_set_size") or None,
+    }
     return Hardware(**{**machine.model_dump(), **found})
 
 
 def with_nvidia(machine: Hardware, values: dict[str, Any]) -> Hardware:
-    """`machine` with NVML's values of its GPU: name, memory_bytes, driver, power_limit_mw, capability; all optional."""
+    """`machine` with NVML's values of its GPU: those of `nvidia.facts`, all optional."""
     limit_mw, capability = values.get("power_limit_mw"), values.get("capability")
     found = {
         "chip": values.get("name") or "unknown",
         "gpu_memory_bytes": values.get("memory_bytes"),
+        "gpu_max_clock_mhz": values.get("max_clock_mhz"),
         "driver": values.get("driver"),
         "power_limit_w": limit_mw / 1000 if limit_mw else None,
         "architecture": f"sm_{capability[0]}{capability[1]}" if capability else None,
@@ -131,11 +153,11 @@ def environment() -> dict[str, str]:
 def power_state() -> dict[str, Any]:
     """`power_source` ("ac" or "battery") and `low_power_mode` as a report's state has them; None where unreadable."""
     if sys.platform == "darwin":
-        source = sysinfo.battery(_output("pmset", "-g", "batt"))
-        return {"power_source": source, "low_power_mode": sysinfo.low_power(_output("pmset", "-g"))}
+        source = sysinfo.battery(output("pmset", "-g", "batt"))
+        return {"power_source": source, "low_power_mode": sysinfo.low_power(output("pmset", "-g"))}
     folders = Path("/sys/class/power_supply").glob("*")
-    states = [(_read(f / "type"), _read(f / "online") or _read(f / "status")) for f in folders]
-    profile = _read("/sys/firmware/acpi/platform_profile").strip()
+    states = [(read(f / "type"), read(f / "online") or read(f / "status")) for f in folders]
+    profile = read("/sys/firmware/acpi/platform_profile").strip()
     return {"power_source": sysinfo.supplies(states), "low_power_mode": profile == "low-power" if profile else None}
 
 
@@ -150,37 +172,9 @@ def load_average() -> tuple[float, float, float] | None:
 def operating_system() -> tuple[str, str | None]:
     """(name and version, build or None)."""
     if sys.platform == "darwin":
-        return f"macOS {platform.mac_ver()[0]}", _output("sw_vers", "-buildVersion").strip() or None
+        return f"macOS {platform.mac_ver()[0]}", output("sw_vers", "-buildVersion").strip() or None
     version = re.match(r"[\d.]+\d", platform.release())
     return f"{platform.system()} {version.group() if version else 'unknown'}", None
-
-
-def _nvml() -> dict[str, Any]:
-    """NVML's values of the first visible GPU; empty without the `nvidia` extra, a driver or a visible GPU."""
-    device = sysinfo.visible_gpu(os.environ.get("CUDA_VISIBLE_DEVICES"))
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-    except Exception:  # no package, or one of NVML's own errors: there is nothing to ask
-        return {}
-    try:
-        if device is None:
-            return {}
-        by_index = isinstance(device, int)
-        gpu = pynvml.nvmlDeviceGetHandleByIndex(device) if by_index else pynvml.nvmlDeviceGetHandleByUUID(device)
-        questions = {
-            "name": lambda: _text(pynvml.nvmlDeviceGetName(gpu)),
-            "memory_bytes": lambda: int(pynvml.nvmlDeviceGetMemoryInfo(gpu).total),
-            "driver": lambda: _text(pynvml.nvmlSystemGetDriverVersion()),
-            "power_limit_mw": lambda: int(pynvml.nvmlDeviceGetPowerManagementLimit(gpu)),
-            "capability": lambda: tuple(pynvml.nvmlDeviceGetCudaComputeCapability(gpu)),
-        }
-        return {name: answer for name, ask in questions.items() if (answer := _asked(ask, pynvml.NVMLError))}
-    except pynvml.NVMLError:
-        return {}
-    finally:
-        pynvml.nvmlShutdown()
 
 
 def _torch_gpu() -> dict[str, Any]:
@@ -192,70 +186,60 @@ def _torch_gpu() -> dict[str, Any]:
     return {"name": gpu.name, "memory_bytes": gpu.total_memory, "capability": (gpu.major, gpu.minor)}
 
 
-def _asked(ask, refusal: type[Exception]) -> Any:
-    try:
-        return ask()
-    except refusal:  # many cards do not answer every question
-        return None
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value  # older bindings give bytes
-
-
-def _metal_architecture() -> str | None:
-    """applegpu_g17s and the like, if MLX is already at work here; it is never imported only to ask."""
+def _metal() -> dict[str, Any]:
+    """`mx.device_info()`, if MLX is already at work here; it is never imported only to ask."""
     mx = sys.modules.get("mlx.core")
     if mx is None:
-        return None
-    info = mx.device_info() if hasattr(mx, "device_info") else mx.metal.device_info()
-    return info.get("architecture")
+        return {}
+    return dict(mx.device_info() if hasattr(mx, "device_info") else mx.metal.device_info())
+
+
+def _mps() -> dict[str, Any]:
+    """The same of PyTorch, which tells but the memory."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.backends.mps.is_available():
+        return {}
+    return {"max_recommended_working_set_size": torch.mps.recommended_max_memory()}
 
 
 def _positive(text: str | None) -> int | None:
     return int(text) if text and text.isdigit() and int(text) else None
 
 
-def _output(*command: str) -> str:
-    """Standard output, or "" where the command is absent, fails or hangs."""
-    if shutil.which(command[0]) is None:
-        return ""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
-def _read(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""
-
-
 def likely_backend() -> str:
     """The backend to describe when none is named: this machine's GPU, else its CPU."""
     if sys.platform == "darwin" and platform.machine() == "arm64":
         return "mlx-metal"
-    return "torch-cuda" if _nvml() else "torch-cpu"
+    return "torch-cuda" if nvidia.facts() else "torch-cpu"
+
+
+def described(machine: Hardware, backend: str) -> dict[str, Any]:
+    """The machine, its peaks with their sources and how sure they are, the preset and the batch, each with a reason."""
+    rows: dict[str, Any] = machine.model_dump()
+    chip = None if backend.endswith("-cpu") else chips.find(machine.chip, machine.gpu_cores)
+    for precision, peak in chip.peaks.items() if chip else ():
+        sure = "certain" if peak.certain else "uncertain"
+        rows[f"peak {precision}"] = f"{peak.flop_per_s / 1e12:.4g} TFLOP/s ({peak.name}; {sure}: {peak.source})"
+    if chip:
+        rate = chip.bandwidth_bytes_per_s
+        rows["bandwidth"] = rate and f"{rate / 1e9:.0f} GB/s ({chip.bandwidth_source})"
+    else:
+        rows["peak"] = "none is claimed for CPUs" if backend.endswith("-cpu") else "unknown chip"
+    name, why = suggest_preset(machine, backend)
+    rows["preset"] = f"{name}: {why}"
+    for precision in ("float32", "bfloat16"):
+        planned = memory.plan(preset(name), backend, precision, machine)
+        rows[f"batch {precision}"] = planned and f"{planned}"
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.hardware", description="Describe this machine.")
     parser.add_argument("--backend", choices=BACKENDS, help="default: this machine's GPU, else its CPU")
     backend = parser.parse_args().backend or likely_backend()
-    machine = detect(backend)
-    preset, why = suggest_preset(machine, backend)
-    rows: dict[str, Any] = {"backend": backend, **machine.model_dump(), **power_state()}
+    rows = {"backend": backend, **described(detect(backend), backend), **power_state()}
     rows |= {"operating system": " ".join(filter(None, operating_system())), "load average": load_average()}
-    chip = None if backend.endswith("-cpu") else chips.find(machine.chip, machine.gpu_cores)
-    for precision, peak in chip.peaks.items() if chip else ():
-        rows[f"peak {precision}"] = f"{peak.flop_per_s / 1e12:.4g} TFLOP/s ({peak.name}; {peak.source})"
-    if chip and chip.bandwidth_bytes_per_s:
-        rows["bandwidth"] = f"{chip.bandwidth_bytes_per_s / 1e9:.0f} GB/s ({chip.bandwidth_source})"
-    if chip is None:
-        rows["peak"] = "none is claimed for CPUs" if backend.endswith("-cpu") else "unknown chip"
-    rows |= {"preset": f"{preset}: {why}", "environment": environment() or "nothing that changes numbers"}
+    rows["environment"] = environment() or "nothing that changes numbers"
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():
         shown = f"{value / GIB:.1f} GiB" if name.endswith("memory_bytes") and value else str(value)

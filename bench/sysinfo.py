@@ -27,6 +27,8 @@ FLAGS = (
     "avx_vnni",
     "amx_tile",
     "amx_bf16",
+    "amx_fp16",
+    "amx_int8",
     "asimd",
     "asimdhp",
     "bf16",
@@ -35,13 +37,28 @@ FLAGS = (
     "sve2",
     "svebf16",
     "sme",
+    "sme2",
 )
+# What macOS calls those of FLAGS that an Apple chip may have.
+APPLE_FLAGS = {
+    "hw.optional.AdvSIMD": "asimd",
+    "hw.optional.arm.FEAT_FP16": "asimdhp",
+    "hw.optional.arm.FEAT_BF16": "bf16",
+    "hw.optional.arm.FEAT_I8MM": "i8mm",
+    "hw.optional.arm.FEAT_SME": "sme",
+    "hw.optional.arm.FEAT_SME2": "sme2",
+}
 
 
 def sysctl(text: str) -> dict[str, str]:
     """`sysctl NAME...`: one `name: value` a line."""
     lines = (line.partition(": ") for line in text.splitlines())
     return {name.strip(): value.strip() for name, colon, value in lines if colon}
+
+
+def apple_flags(values: dict[str, str]) -> tuple[str, ...]:
+    """Those of FLAGS that sysctl answers with 1; a question that an older macOS does not know is not answered."""
+    return tuple(flag for name, flag in APPLE_FLAGS.items() if values.get(name) == "1")
 
 
 def displays(text: str) -> tuple[str | None, int | None]:
@@ -69,6 +86,22 @@ def cpuinfo(text: str) -> tuple[str | None, tuple[str, ...], bool | None]:
     flags = first.get("flags", first.get("Features", "")).split()
     virtual = "hypervisor" in flags if "flags" in first else None
     return brand, tuple(flag for flag in FLAGS if flag in flags), virtual
+
+
+def lscpu(text: str) -> tuple[str | None, bool | None]:
+    """(brand, virtualised) of `lscpu` in English: on arm it knows more parts than ARM_PARTS, and the hypervisor."""
+    lines = [line.partition(":") for line in text.splitlines()]
+    values = {name.strip(): value.strip() for name, colon, value in lines if colon}
+    names = [value.strip() for name, _, value in lines if name.strip() == "Model name"]
+    brand = next((name for name in names if name not in ("", "-")), None)
+    if brand and values.get("Vendor ID") == "ARM":
+        brand = f"Arm {brand}"
+    return brand, True if "Hypervisor vendor" in values else None
+
+
+def governor(texts: list[str]) -> str | None:
+    """The frequency governor of scaling_governor's files; those of all CPUs where they differ."""
+    return " and ".join(sorted({text.strip() for text in texts if text.strip()})) or None
 
 
 def battery(text: str) -> str | None:

@@ -3,6 +3,7 @@
 Test with `pytest -m fast -k chips`.
 """
 
+import re
 from dataclasses import dataclass
 
 
@@ -34,7 +35,7 @@ def find(chip: str, gpu_cores: int | None) -> Chip | None:
 
 def known_cpu(chip: str) -> bool:
     """Whether a CPU's brand string names a maker we know; no peak is claimed for any."""
-    return chip.isascii() and chip.startswith(CPU_MAKERS)
+    return chip.isascii() and re.sub(r"^\d{2}th Gen ", "", chip).startswith(CPU_MAKERS)
 
 
 CPU_MAKERS = ("AMD ", "Apple M", "Intel(R) ", "Arm Neoverse-", "Arm Cortex-", "Ampere")

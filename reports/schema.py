@@ -57,10 +57,13 @@ class Hardware(Section):
     model_id: str | None = None  # Mac15,9
     architecture: str | None = None  # applegpu_g17s, sm_90, x86_64
     gpu_cores: Positive | None = None
-    gpu_memory_bytes: Positive | None = None
+    gpu_memory_bytes: Positive | None = None  # on a Mac: what the system advises a GPU to use at most
+    gpu_max_clock_mhz: Positive | None = None
     cpu: str | None = None
     cpu_cores: Positive | None = None  # those this process may run on
+    cpu_performance_cores: Positive | None = None  # of the fastest kind, where there are kinds
     cpu_flags: tuple[str, ...] = ()
+    cpu_governor: str | None = None
     memory_bytes: Positive | None = None
     driver: str | None = None
     power_limit_w: Annotated[float, Field(gt=0, le=1e5)] | None = None

@@ -3,7 +3,6 @@
 Run with `pytest -m fast bench/meta/test_hardware.py`.
 """
 
-import json
 import os
 import sys
 
@@ -11,64 +10,48 @@ import pytest
 
 from bench import hardware, sysinfo
 from bench.hardware import GIB, suggest_preset
+from bench.meta import machines
 from impl.spec import PRESETS
-from reports import privacy
+from reports import chips, privacy
 from reports.schema import BACKENDS, Hardware, State
 
 pytestmark = [pytest.mark.fast, pytest.mark.meta]
 
 
-def profile(chip: str, cores: int) -> str:
-    """As `system_profiler -json SPDisplaysDataType` prints it, with the serial that must not be read."""
-    external = {"_name": "LG", "_spdisplays_display-serial-number": "SECRET-SERIAL"}
-    card = {
-        "_name": chip,
-        "spdisplays_mtlgpufamilysupport": "spdisplays_metal4",
-        "spdisplays_ndrvs": [external],
-        "spdisplays_vendor": "sppci_vendor_Apple",
-        "sppci_bus": "spdisplays_builtin",
-        "sppci_cores": str(cores),
-        "sppci_device_type": "spdisplays_gpu",
-        "sppci_model": chip,
-    }
-    return json.dumps({"SPDisplaysDataType": [card]})
+def mac(model, chip, performance, other, cores, gib, architecture) -> Hardware:
+    machine = hardware.mac(sysinfo.sysctl(machines.sysctl(model, chip, performance, other, gib)))
+    told = machines.device_info(chip, architecture, gib)
+    return hardware.with_apple_gpu(machine, machines.displays(chip, cores), told)
 
 
-def values(model: str, chip: str, cores: int, gib: int) -> dict[str, str]:
-    return sysinfo.sysctl(
-        f"hw.model: {model}\nhw.memsize: {gib * GIB}\nhw.physicalcpu: {cores}\n"
-        f"machdep.cpu.brand_string: {chip}\nkern.hv_vmm_present: 0\n"
-    )
-
-
-@pytest.mark.parametrize(
-    ("model", "chip", "cpu_cores", "gpu_cores", "gib", "preset"),
-    [
-        ("MacBookAir10,1", "Apple M1", 8, 7, 8, "base"),
-        ("Mac13,2", "Apple M1 Ultra", 20, 64, 64, "ultra"),
-        ("Mac14,12", "Apple M2 Pro", 10, 16, 16, "pro"),
-        ("Mac14,2", "Apple M2", 8, 10, 24, "pro"),
-        ("Mac15,9", "Apple M3 Max", 16, 40, 48, "max"),
-        ("Mac15,8", "Apple M3 Max", 14, 30, 36, "max"),
-        ("Mac16,9", "Apple M4 Max", 16, 40, 128, "ultra"),
-        ("Mac16,11", "Apple M4 Pro", 14, 20, 48, "max"),
-        ("Mac17,2", "Apple M5", 10, 10, 16, "base"),
-    ],
-)
-def test_apple(model, chip, cpu_cores, gpu_cores, gib, preset):
-    machine = hardware.with_apple_gpu(hardware.mac(values(model, chip, cpu_cores, gib)), profile(chip, gpu_cores))
-    assert (machine.chip, machine.gpu_cores, machine.cpu_cores) == (chip, gpu_cores, cpu_cores)
+@pytest.mark.parametrize("row", machines.APPLE, ids=lambda row: f"{row[1]}, {row[4]}")
+def test_apple(row):
+    model, chip, performance, other, cores, gib, architecture, preset = row
+    machine = mac(*row[:-1])
+    assert (machine.chip, machine.gpu_cores, machine.architecture) == (chip, cores, architecture)
+    assert (machine.cpu_cores, machine.cpu_performance_cores) == (performance + other, performance)
     assert (machine.model_id, machine.memory_bytes, machine.virtualised) == (model, gib * GIB, False)
+    assert 0.66 * machine.memory_bytes < machine.gpu_memory_bytes <= 0.75 * machine.memory_bytes
+    generation = int(chip[7])
+    assert ("bf16" in machine.cpu_flags, "sme2" in machine.cpu_flags) == (generation >= 2, generation >= 4)
+    assert chips.find(machine.chip, machine.gpu_cores).bandwidth_bytes_per_s > 6e10
     assert "SECRET" not in machine.model_dump_json()
     assert suggest_preset(machine, "mlx-metal")[0] == preset
     assert suggest_preset(machine, "torch-cpu")[0] == "cpu"
 
 
+def test_every_apple_row_has_a_machine():
+    """Of the chips in the table, none is without a sample that leads to it."""
+    assert {(row[1], row[4]) for row in machines.APPLE} == {key for key in chips.CHIPS if key[0].startswith("Apple ")}
+    assert {key[0] for key in chips.CHIPS if key[0].startswith("NVIDIA ")} <= {row[0] for row in machines.NVIDIA}
+
+
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"SPDisplaysDataType": []}', '{"SPDisplaysDataType": [3]}'])
 def test_unreadable_profile_is_unknown(text):
     assert sysinfo.displays(text) == (None, None)
-    machine = hardware.with_apple_gpu(hardware.mac(values("Mac15,9", "Apple M3 Max", 16, 48)), text)
-    assert (machine.chip, machine.gpu_cores) == ("Apple M3 Max", None)
+    plain = hardware.mac(sysinfo.sysctl(machines.sysctl("Mac15,9", "Apple M3 Max", 12, 4, 48)))
+    machine = hardware.with_apple_gpu(plain, text, {})
+    assert (machine.chip, machine.gpu_cores, machine.gpu_memory_bytes) == ("Apple M3 Max", None, None)
 
 
 def test_an_empty_mac_is_unknown_not_zero():
@@ -76,31 +59,16 @@ def test_an_empty_mac_is_unknown_not_zero():
     assert (machine.chip, machine.memory_bytes, machine.cpu_cores, machine.virtualised) == ("unknown", None, None, None)
 
 
-NVML = {
-    "name": "NVIDIA H100 80GB HBM3",
-    "memory_bytes": 85_520_809_984,
-    "driver": "570.86.15",
-    "power_limit_mw": 700_000,
-    "capability": (9, 0),
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "mebibytes", "preset"),
-    [
-        ("NVIDIA H100 80GB HBM3", 81559, "h100"),
-        ("NVIDIA H200", 143771, "h100"),
-        ("NVIDIA RTX A6000", 49140, "max"),
-        ("NVIDIA GeForce RTX 4090", 24564, "pro"),
-        ("NVIDIA GeForce RTX 3060 Ti", 8192, "base"),
-        ("NVIDIA GeForce GTX Max Pro", 4096, "base"),  # the tiers are Apple's words
-    ],
-)
-def test_nvidia(name, mebibytes, preset):
+@pytest.mark.parametrize("row", machines.NVIDIA, ids=lambda row: row[0])
+def test_nvidia(row):
+    name, mebibytes, capability, power_limit_mw, max_clock_mhz, preset = row
     host = Hardware(chip="AMD EPYC 9554 64-Core Processor", cpu="AMD EPYC", cpu_cores=16, memory_bytes=512 * GIB)
-    machine = hardware.with_nvidia(host, {**NVML, "name": name, "memory_bytes": mebibytes * 2**20})
+    machine = hardware.with_nvidia(host, machines.nvml(*row[:-1]))
     assert (machine.chip, machine.cpu, machine.memory_bytes) == (name, "AMD EPYC", 512 * GIB)
-    assert (machine.driver, machine.power_limit_w, machine.architecture) == ("570.86.15", 700.0, "sm_90")
+    assert (machine.gpu_memory_bytes, machine.driver) == (mebibytes * 2**20, "570.86.15")
+    assert machine.power_limit_w == (power_limit_mw and power_limit_mw / 1000)
+    assert machine.gpu_max_clock_mhz == max_clock_mhz
+    assert machine.architecture == (capability and f"sm_{capability[0]}{capability[1]}")
     assert suggest_preset(machine, "torch-cuda")[0] == preset
 
 
@@ -118,36 +86,33 @@ def test_visible_gpu(variable, device):
     assert sysinfo.visible_gpu(variable) == device
 
 
-X86 = """processor\t: 0
-vendor_id\t: AuthenticAMD
-model name\t: AMD EPYC 9554 64-Core Processor
-flags\t\t: fpu sse2 fma avx2 avx512f avx512_bf16 hypervisor
-
-processor\t: 1
-model name\t: another
-flags\t\t: fpu amx_bf16
-"""
-ARM = """processor\t: 0
-BogoMIPS\t: 2100.00
-Features\t: fp asimd aes sve svebf16 bf16 i8mm
-CPU implementer\t: 0x41
-CPU architecture: 8
-CPU part\t: {part}
-"""
+@pytest.mark.parametrize("row", machines.CPUS, ids=lambda row: str(row[1]))
+def test_cpu(row):
+    text, brand, flags, virtualised = row
+    assert sysinfo.cpuinfo(text) == (brand, flags, virtualised)
+    assert brand is None or chips.known_cpu(brand) == (not brand.startswith("Arm implementer"))
 
 
-def test_x86():
-    assert sysinfo.cpuinfo(X86) == ("AMD EPYC 9554 64-Core Processor", ("avx2", "fma", "avx512f", "avx512_bf16"), True)
+def test_lscpu_knows_what_cpuinfo_does_not():
+    """A part younger than our list, and the hypervisor of an arm machine."""
+    machine = hardware.linux(machines.arm("0x41", "0xd84", "fp asimd sve"), machines.LSCPU_ARM)
+    assert (machine.chip, machine.virtualised) == ("Arm Neoverse-V3", True)
+    known = hardware.linux(machines.arm("0x41", "0xd4f", "fp asimd sve"), machines.LSCPU_ARM)
+    assert known.chip == "Arm Neoverse-V2"
+    assert sysinfo.lscpu(machines.LSCPU_X86) == ("Intel(R) Xeon(R) Platinum 8480+", None)
+    assert sysinfo.lscpu("") == (None, None) and hardware.linux("").chip == "unknown"
 
 
-def test_arm():
-    expected = ("Arm Neoverse-V2", ("asimd", "bf16", "i8mm", "sve", "svebf16"), None)
-    assert sysinfo.cpuinfo(ARM.format(part="0xd4f")) == expected
-    assert sysinfo.cpuinfo(ARM.format(part="0xfff"))[0] == "Arm implementer 0x41 part 0xfff"
-
-
-def test_no_cpuinfo():
-    assert sysinfo.cpuinfo("") == (None, (), None)
+@pytest.mark.parametrize(
+    ("texts", "governor"),
+    [
+        (["performance\n"] * 4, "performance"),
+        (["powersave\n", "performance\n"], "performance and powersave"),
+        ([], None),
+    ],
+)
+def test_governor(texts, governor):
+    assert sysinfo.governor(texts) == governor
 
 
 @pytest.mark.parametrize(
@@ -236,7 +201,7 @@ def test_command(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("chip", "cores", "peak"),
-    [("Apple M5 Max", 40, "66.36 TFLOP/s (NA-bf16;"), ("Apple M9", 10, "unknown chip")],
+    [("Apple M5 Max", 40, "66.36 TFLOP/s (NA-bf16; uncertain:"), ("Apple M9", 10, "unknown chip")],
 )
 def test_command_names_the_peak(chip, cores, peak, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "200")

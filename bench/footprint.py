@@ -1,0 +1,115 @@
+"""The peak memory of a training step, measured in a process of its own: the samples that `bench.memory` fits.
+
+    python -m bench.footprint --backend mlx-cpu            measure and print
+    python -m bench.footprint --backend mlx-cpu --write    keep the samples in bench/memory.json, in place of older ones
+
+On a GPU, on a large grid, some minutes: every sample compiles. Test with `pytest -m fast -k memory`.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from bench import memory
+from bench.memory import Sample
+from bench.ours import Ours
+from impl import backend as backends
+from impl.backend import out_of_memory
+from impl.init import init
+from impl.spec import RECIPES, Data
+from impl.spec.model import sized
+
+STEPS = 2  # the second finds the first one's leftovers
+# (depth, tokens of a row, rows of a pass, passes of a step): each axis moves while the others stand, so that one fit
+# can tell activations, scores, parameters and a second set of gradients apart.
+GRIDS = {
+    "cpu": (
+        (2, 256, 2, 1), (2, 256, 8, 1), (2, 1024, 2, 1), (4, 256, 4, 1), (4, 256, 4, 2), (4, 512, 1, 1), (4, 512, 4, 1),
+        (4, 1024, 2, 1), (6, 256, 2, 1), (6, 256, 2, 2), (6, 512, 3, 1), (6, 1024, 1, 1),
+    ),
+    "gpu": (
+        (4, 2048, 2, 1), (4, 2048, 32, 1), (4, 512, 128, 1), (6, 2048, 4, 2), (8, 2048, 16, 1), (8, 2048, 64, 2),
+        (8, 1024, 64, 1), (10, 2048, 8, 1), (10, 2048, 32, 2),
+    ),
+}  # fmt: skip
+
+
+def measure(backend: str, policy: str, shape: tuple[int, int, int, int]) -> Sample | None:
+    """One sample, in a new process: on a CPU only a process tells its peak. None where it does not fit."""
+    ours, theirs = get_context("spawn").Pipe()
+    process = get_context("spawn").Process(target=_serve, args=(backend, policy, shape, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        peak_bytes, versions = ours.recv()
+    except EOFError:
+        raise RuntimeError(f"{backend} died on shape {shape}; its traceback is above") from None
+    finally:
+        process.join()
+    depth, sequence_len, rows, passes = shape
+    if peak_bytes is None:
+        return None
+    return Sample(backend, policy, depth, sequence_len, rows, passes, peak_bytes, versions)
+
+
+def _serve(backend: str, policy: str, shape: tuple[int, int, int, int], pipe: Connection) -> None:
+    opened = backends.load(backend)
+    try:
+        pipe.send((_peak_bytes(opened, policy, shape), opened.versions()))
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        pipe.send((None, {}))
+
+
+def _peak_bytes(backend, policy: str, shape: tuple[int, int, int, int]) -> int:
+    """What the steps add to what the process holds before it has a model."""
+    depth, sequence_len, rows, passes = shape
+    data = Data(total_batch=passes * rows * sequence_len, device_batch=rows)
+    recipe = replace(RECIPES["autoresearch"], model=sized(depth, sequence_len=sequence_len), data=data)
+    backend.sync(backend.array(np.ones((256, 256), np.float32), policy) @ backend.array(np.ones((256, 256)), policy))
+    backend.reset_peak_memory()
+    before_bytes = memory.resident_bytes() if "resident" in backend.memory_method else 0
+    tokens = np.random.default_rng(0).integers(0, recipe.model.vocab_size, (passes, 2, rows, sequence_len))
+    trainer = Ours(backend).trainer(recipe, init(recipe.model, 0), policy, compiled=True)
+    for _ in range(STEPS):
+        trainer.step([tuple(micro) for micro in tokens], recipe.schedule.at(0, 0.0))
+    peak_bytes = backend.peak_memory_bytes()
+    if peak_bytes is None:
+        raise ValueError(f"{backend.name} does not tell its peak memory; measure it on another system")
+    return peak_bytes - before_bytes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.footprint", description="Measure a step's peak memory.")
+    parser.add_argument("--backend", required=True, help="one that is here")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="default: both")
+    parser.add_argument("--write", action="store_true", help=f"keep the samples in {memory.FILE.name}")
+    asked, console = parser.parse_args(), Console()
+    try:
+        backend = backends.resolve(asked.backend)
+    except backends.BackendError as error:
+        sys.exit(str(error))
+    policies = (asked.precision,) if asked.precision else ("float32", "bfloat16")
+    grid = GRIDS["cpu" if backend.endswith("-cpu") else "gpu"]
+    work = [(policy, shape) for policy in policies for shape in grid]
+    found = [measure(backend, *each) for each in track(work, description=backend, console=console)]
+    samples = [sample for sample in found if sample]
+    for policy in policies:
+        console.print(f"{backend} {policy}: {memory.fit([s for s in samples if s.policy == policy])}")
+    if asked.write:
+        kept = [s for s in memory.samples() if (s.backend, s.policy) not in {(backend, policy) for policy in policies}]
+        rows = [json.dumps(asdict(sample), sort_keys=True) for sample in sorted(kept + samples, key=Sample.key)]
+        memory.FILE.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+        memory.samples.cache_clear()
+
+
+if __name__ == "__main__":
+    main()
