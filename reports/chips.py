@@ -73,26 +73,26 @@ _APPLE = (
 )
 _UNCONFIRMED_BANDWIDTH = {("Apple M4 Max", 32), ("Apple M5 Max", 32)}
 
-DENSE = "dense bf16 with float32 accumulation, vendor's data sheet as tabulated in nanochat"
-HOPPER = "NVIDIA H100 (SXM) and H200 data sheets, dense"
+TABULATED = "vendor's data sheet as tabulated in nanochat"
+SHEET = "NVIDIA's data sheet, dense, float32 accumulation"
+RATED = "NVIDIA's data sheet, dense, float32 accumulation, at a rated clock that cards exceed"
 
-# (name as NVML gives it, bf16 TFLOP/s, GB/s or None)
+# (name as NVML gives it, TFLOP/s in bf16, in TF32, in float32, GB/s, source); None where its sources leave it open.
 _NVIDIA = (
-    ("NVIDIA GB200", 2500, None),
-    ("NVIDIA B200", 2250, None),
-    ("NVIDIA H200", 989.5, 4800),
-    ("NVIDIA H100 80GB HBM3", 989.5, 3350),
-    ("NVIDIA H100 NVL", 835, None),
-    ("NVIDIA H100 PCIe", 756, None),
-    ("NVIDIA A100-SXM4-40GB", 312, None),
-    ("NVIDIA A100-SXM4-80GB", 312, None),
-    ("NVIDIA A100-PCIE-40GB", 312, None),
-    ("NVIDIA A100 80GB PCIe", 312, None),
-    ("NVIDIA L40S", 362, None),
-    ("NVIDIA GeForce RTX 4090", 165.2, None),
-    ("NVIDIA GeForce RTX 5090", 209.5, None),
+    ("NVIDIA GB200", 2500, None, None, None, TABULATED),
+    ("NVIDIA B200", 2250, None, None, None, TABULATED),
+    ("NVIDIA H200", 989.5, 494.7, 66.9, 4800, SHEET),
+    ("NVIDIA H100 80GB HBM3", 989.5, 494.7, 66.9, 3350, SHEET),
+    ("NVIDIA H100 NVL", 835, 417.5, 60, 3900, SHEET),
+    ("NVIDIA H100 PCIe", 756, 378, 51, 2000, SHEET),
+    ("NVIDIA A100-SXM4-40GB", 312, 156, 19.5, 1555, SHEET),
+    ("NVIDIA A100-SXM4-80GB", 312, 156, 19.5, 2039, SHEET),
+    ("NVIDIA A100-PCIE-40GB", 312, 156, 19.5, 1555, SHEET),
+    ("NVIDIA A100 80GB PCIe", 312, 156, 19.5, 1935, SHEET),
+    ("NVIDIA L40S", 362, 183, 91.6, 864, RATED),
+    ("NVIDIA GeForce RTX 4090", 165.2, 82.6, 82.6, 1008, RATED),
+    ("NVIDIA GeForce RTX 5090", 209.5, 104.8, 104.8, 1792, RATED),
 )
-_HOPPER_SXM = {"NVIDIA H200", "NVIDIA H100 80GB HBM3"}
 
 
 def _apple(name: str, mhz: int, source: str, cores: int, gb_per_s: float) -> Chip:
@@ -108,13 +108,15 @@ def _apple(name: str, mhz: int, source: str, cores: int, gb_per_s: float) -> Chi
     return Chip(name, cores, peaks, gb_per_s * 1e9, bandwidth_source)
 
 
-def _nvidia(name: str, bf16_tflop_per_s: float, gb_per_s: float | None) -> Chip:
-    dense = Peak("dense bf16", bf16_tflop_per_s * 1e12, DENSE, certain=True)
-    peaks = {"bfloat16": dense, "float16": dense}
-    if name in _HOPPER_SXM:
-        peaks["tf32"] = Peak("dense tf32", 494.7e12, HOPPER, certain=True)
-        peaks["float32"] = Peak("fp32", 66.9e12, HOPPER, certain=True)
-    return Chip(name, None, peaks, gb_per_s * 1e9 if gb_per_s else None, HOPPER if gb_per_s else None)
+def _nvidia(name: str, bf16: float, tf32: float | None, float32: float | None, gb_per_s, source: str) -> Chip:
+    names = {"bfloat16": "dense bf16", "float16": "dense bf16", "tf32": "dense tf32", "float32": "fp32"}
+    tflop_per_s = {"bfloat16": bf16, "float16": bf16, "tf32": tf32, "float32": float32}
+    peaks = {
+        precision: Peak(names[precision], rate * 1e12, source, certain=source != RATED)
+        for precision, rate in tflop_per_s.items()
+        if rate
+    }
+    return Chip(name, None, peaks, gb_per_s * 1e9 if gb_per_s else None, source if gb_per_s else None)
 
 
 CHIPS: dict[tuple[str, int | None], Chip] = {

@@ -89,6 +89,32 @@ def test_chip_table_has_the_sourced_figures():
     assert chips.CHIPS["NVIDIA H100 80GB HBM3", None].peaks["bfloat16"].flop_per_s == 989.5e12
 
 
+def test_nvidia_figures():
+    """TFLOP/s in bf16, TF32 and float32, and GB/s; a rated clock convicts nobody, since cards exceed it."""
+    expected = {
+        "NVIDIA H200": (989.5, 494.7, 66.9, 4800, True), "NVIDIA H100 80GB HBM3": (989.5, 494.7, 66.9, 3350, True),
+        "NVIDIA H100 PCIe": (756, 378, 51, 2000, True), "NVIDIA A100-SXM4-80GB": (312, 156, 19.5, 2039, True),
+        "NVIDIA GeForce RTX 4090": (165.2, 82.6, 82.6, 1008, False),
+    }  # fmt: skip
+    for name, (*tflop_per_s, gb_per_s, certain) in expected.items():
+        row = chips.CHIPS[name, None]
+        found = [row.peaks[precision].flop_per_s / 1e12 for precision in ("bfloat16", "tf32", "float32")]
+        assert found == pytest.approx(tflop_per_s) and row.bandwidth_bytes_per_s == gb_per_s * 1e9
+        assert {peak.certain for peak in row.peaks.values()} == {certain}
+    unknown = chips.CHIPS["NVIDIA B200", None]
+    assert set(unknown.peaks) == {"bfloat16", "float16"} and unknown.bandwidth_bytes_per_s is None
+
+
+def test_float16_and_bfloat16_are_one_rate():
+    """On M1 to M4 it is the float32 rate; M5 and tensor cores have one of their own."""
+    for (name, _), row in chips.CHIPS.items():
+        assert row.peaks["float16"] == row.peaks["bfloat16"]
+        if name.startswith("Apple ") and not name.startswith("Apple M5"):
+            assert row.peaks["bfloat16"] == row.peaks["float32"]
+        elif "float32" in row.peaks:
+            assert row.peaks["bfloat16"].flop_per_s >= 1.9 * row.peaks["float32"].flop_per_s
+
+
 def test_every_chip_is_whole():
     assert len(chips.CHIPS) == 2 * 18 + 13
     for (name, cores), row in chips.CHIPS.items():
