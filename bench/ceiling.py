@@ -6,6 +6,7 @@ Measured once for each chip, its versions and settings, and kept in the cache. T
 import argparse
 import hashlib
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def roofline(
 def of(backend, machine: schema.Hardware | None = None, again: bool = False) -> Ceiling:
     """The kept ceiling of this backend, chip, versions and power, or a new one. Raises ImpossibleRate as `measure`."""
     machine = machine or hardware.detect(backend.name)
-    path = default_cache() / "ceiling" / f"{backend.name}-{key(backend, machine)}.json"
+    path = _path(backend, machine)
     found = None if again else _kept(path)
     if found is None:
         found = measure(backend)
@@ -82,6 +83,18 @@ def of(backend, machine: schema.Hardware | None = None, again: bool = False) -> 
     return found
 
 
+def in_a_child(backend, machine: schema.Hardware) -> Ceiling:
+    """The same as `of`, measured in a process of its own: its arrays would be this one's peak memory."""
+    found = _kept(_path(backend, machine))
+    if found is not None:
+        return found
+    command = [sys.executable, "-m", "bench.ceiling", "--backend", backend.name, "--json"]
+    done = subprocess.run(command, cwd=identity.ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise peaks.ImpossibleRate(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
+    return Ceiling.model_validate_json(done.stdout.splitlines()[-1])
+
+
 def key(backend, machine: schema.Hardware) -> str:
     """A hash of all that a rate can hang on: chip, limits, versions, settings, power source."""
     software = identity.software(backend, backend.can_compile()).model_dump(exclude={"compiled"})
@@ -89,7 +102,7 @@ def key(backend, machine: schema.Hardware) -> str:
         METHOD,
         software,
         identity.packages(),
-        machine.model_dump(exclude={"memory_bytes"}),
+        machine.model_dump(exclude={"memory_bytes", "gpu_memory_bytes"}),
         hardware.power_state(),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -175,6 +188,10 @@ def _stretch(repeat: Callable[[int], object], most: int = MOST_AT_ONCE) -> tuple
     return first_s + one_s + sum(samples), median(samples) / n
 
 
+def _path(backend, machine: schema.Hardware) -> Path:
+    return default_cache() / "ceiling" / f"{backend.name}-{key(backend, machine)}.json"
+
+
 def _kept(path: Path) -> Ceiling | None:
     try:
         return Ceiling.model_validate_json(path.read_text())
@@ -186,6 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.ceiling", description="Measure what this machine does best.")
     parser.add_argument("--backend", metavar="NAME", help="default: the best that is here")
     parser.add_argument("--again", action="store_true", help="measure even where the cache holds an answer")
+    parser.add_argument("--json", action="store_true", help="print it as a report keeps it")
     options = parser.parse_args(arguments)
     try:
         backend = backends.load(options.backend)
@@ -194,6 +212,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (backends.BackendError, peaks.ImpossibleRate) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    if options.json:
+        print(found.model_dump_json())
+        return 0
     print(f"{backend.name} on {machine.chip}, measured {found.measured_utc}")
     for product in found.products:
         published = peaks.published(machine, backend.name, product.observed or product.precision)

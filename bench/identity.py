@@ -60,9 +60,10 @@ def packages() -> list[str]:
     return sorted({f"{found.metadata['Name']}=={found.version}" for found in distributions()})
 
 
-def state(probes) -> schema.State:
-    """Power, load and the probes' trace."""
-    return schema.State(**hardware.power_state(), load_average=hardware.load_average(), probes=tuple(probes))
+def state(probes, **measured) -> schema.State:
+    """Power, load and the probes' trace, beside what was `measured` of the state's other fields."""
+    known = {**hardware.power_state(), "load_average": hardware.load_average(), **measured}
+    return schema.State(**known, probes=tuple(probes))
 
 
 def commit() -> tuple[str | None, bool | None]:

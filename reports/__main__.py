@@ -79,6 +79,8 @@ def _summary(verdict: Verdict) -> Table:
     identity, run = record.identity, record.run
     score, speed = derived.bits_per_byte(record), derived.tokens_per_s(record)
     share, peak = derived.mfu(record), derived.peak(record)
+    here, best = derived.measured_mfu(record), derived.measured_peak(record)
+    joules = derived.joules_per_token(record)
     rows = {
         "chip": f"{record.hardware.chip}, {record.software.backend}",
         "recipe": f"{identity.recipe}, preset {identity.preset}, division {identity.division}",
@@ -87,6 +89,9 @@ def _summary(verdict: Verdict) -> Table:
         "passes": f"{run.epochs:.2f} over the training text{', memory-limited' * derived.memory_limited(record)}",
         "tokens/s": f"{speed:.0f}" if speed else "unknown",
         "MFU": f"{share:.1%} of {peak.name}" if share and peak else "unknown",
+        "MFU measured": f"{here:.1%} of {best.name}" if here and best else "unknown",
+        "energy": f"{joules:.3g} J a token" if joules else "unknown",
+        "flags": "; ".join(derived.flags(record)) or "none",
     }
     table = Table.grid(padding=(0, 2))
     for name, value in rows.items():

@@ -12,9 +12,10 @@ from pathlib import Path
 from impl.flops import flop_per_token
 from impl.spec import PRESETS, Recipe, Schedule
 from impl.spec.optimizer import count
-from reports import derived
+from reports import derived, peaks
 from reports.chips import known_cpu
 from reports.record import Record, ReportError, file_name, load
+from reports.schema import Probe
 
 ACCEPTED, PENDING, REJECTED = "accepted", "pending", "rejected"
 COLUMN_TOLERANCE = 1e-6  # columns are stored to nine digits, and the sum of thousands of step times is rounded too
@@ -207,11 +208,23 @@ def _chip(record: Record) -> Iterator[Finding]:
         yield _implausible(f"unknown chip {name!a} with gpu_cores={cores}; add a row to reports/chips.py", PENDING)
     flop_per_s = (derived.tokens_per_s(record) or 0.0) * record.run.flop_per_token
     speeds = [("training", flop_per_s, derived.peak(record))]
-    speeds += [("a probe", p.flop / p.seconds, derived.peak(record, p.precision)) for p in record.state.probes]
+    speeds += [("a probe", p.flop / p.seconds, derived.peak(record, _seen(record, p))) for p in record.state.probes]
     for what, speed, peak in speeds:
         if peak and speed > peak.flop_per_s:
             reason = f"{what} ran at {speed / peak.flop_per_s:.3g} times the chip's {peak.name} peak"
             yield _implausible(reason, REJECTED if peak.certain else PENDING)
+    if record.state.ceiling:
+        for reason, certain in peaks.impossible(record.state.ceiling, record.hardware, record.software.backend):
+            yield _implausible(reason, REJECTED if certain else PENDING)
+    share = derived.measured_mfu(record)
+    if share and share > 1:
+        yield _implausible(f"training ran at {share:.3g} times the best product measured on this machine", PENDING)
+
+
+def _seen(record: Record, probe: Probe) -> str:
+    """The class of a probe: asked for like the run's own products, it was computed like them."""
+    asked = probe.precision
+    return record.run.precision_observed or asked if asked == record.run.policy else asked
 
 
 def _conformance(record: Record) -> Iterator[Finding]:

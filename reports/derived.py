@@ -7,7 +7,9 @@ from dataclasses import replace
 from math import fsum, log
 
 from impl.spec import RECIPES, Recipe, override, preset
-from reports.chips import Chip, Peak, find
+from reports import flags as disturbances
+from reports import peaks
+from reports.chips import Chip, Peak
 from reports.record import Record
 
 
@@ -44,21 +46,58 @@ def tokens_per_s(record: Record) -> float | None:
 
 def chip(record: Record) -> Chip | None:
     """The chip's row; None where it is unknown, and on CPU backends, for which no peak is claimed."""
-    if record.software.backend.endswith("-cpu"):
-        return None
-    return find(record.hardware.chip, record.hardware.gpu_cores)
+    return peaks.chip(record.hardware, record.software.backend)
 
 
 def peak(record: Record, precision: str | None = None) -> Peak | None:
     """The chip's peak at `precision`, by default the one that the run was observed at, else asked for."""
-    row = chip(record)
-    return row and row.peaks.get(precision or record.run.precision_observed or record.run.policy)
+    seen = precision or record.run.precision_observed or record.run.policy
+    return peaks.published(record.hardware, record.software.backend, seen)
+
+
+def measured_peak(record: Record) -> Peak | None:
+    """The best product measured on this machine, of the run's policy."""
+    return peaks.measured(record.state.ceiling, record.state.probes, record.run.policy)
 
 
 def mfu(record: Record) -> float | None:
-    """Share of the named peak; None where peak or speed is unknown."""
-    best, speed = peak(record), tokens_per_s(record)
-    return speed * record.run.flop_per_token / best.flop_per_s if best and speed else None
+    """Share of the published peak; None where peak or speed is unknown."""
+    return _share(record, peak(record))
+
+
+def measured_mfu(record: Record) -> float | None:
+    """Share of the best product measured here."""
+    return _share(record, measured_peak(record))
+
+
+def _share(record: Record, of: Peak | None) -> float | None:
+    speed = tokens_per_s(record)
+    return speed * record.run.flop_per_token / of.flop_per_s if of and speed else None
+
+
+def flags(record: Record) -> tuple[str, ...]:
+    """What makes the run's samples doubtful."""
+    return disturbances.flags(record.state, record.run.steps.step_s)
+
+
+def joules_per_step(record: Record) -> float | None:
+    """Energy of training over its steps; None where no counter was read."""
+    joules = record.result and record.result.joules
+    return joules / len(record.run.steps) if joules else None
+
+
+def joules_per_token(record: Record) -> float | None:
+    """The same over tokens."""
+    joules = record.result and record.result.joules
+    return joules / tokens(record) if joules else None
+
+
+def joules_to(record: Record, bits_per_byte: float) -> float | None:
+    """Energy until the first score at or below this one; None where none is, or no counter was read."""
+    scores = [(bits(e.nats, e.bytes), e.joules) for e in record.run.evals]
+    if record.result:
+        scores.append((bits(record.result.nats, record.result.bytes), record.result.joules))
+    return next((joules for score, joules in scores if score <= bits_per_byte), None)
 
 
 def memory_limited(record: Record) -> bool:

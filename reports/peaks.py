@@ -35,6 +35,11 @@ def measured(ceiling: Ceiling | None, probes: Iterable[schema.Probe], policy: st
     return Peak(f"the best GEMM measured here, {best / 1e9:.0f} GFLOP/s", best, "measured on this machine", False)
 
 
+def denominator(published: Peak | None, measured: Peak | None) -> Peak | None:
+    """What an MFU is a share of where one number is shown: the published peak, or else the best measured."""
+    return published or measured
+
+
 def impossible(ceiling: Ceiling, machine: schema.Hardware, backend: str) -> Iterator[tuple[str, bool]]:
     """(what is faster than the chip can be, whether that is certain) for each of the ceiling's rates."""
     for product in ceiling.products:
@@ -52,9 +57,3 @@ def require_possible(ceiling: Ceiling, machine: schema.Hardware, backend: str) -
     for reason, certain in impossible(ceiling, machine, backend):
         if certain:
             raise ImpossibleRate(f"{backend} on {machine.chip}: {reason}; the clock or the wait for results is wrong")
-
-
-def require_share(share: float | None, peak: Peak | None) -> None:
-    """Raises ImpossibleRate for an MFU above 1 of a peak that is certain."""
-    if share is not None and peak is not None and peak.certain and share > 1:
-        raise ImpossibleRate(f"MFU {share:.3g} of {peak.name} exceeds 1; the clock or the wait for results is wrong")

@@ -98,7 +98,8 @@ class State(Section):
     power_source: Literal["ac", "battery"] | None = None
     low_power_mode: bool | None = None
     load_average: tuple[Size, Size, Size] | None = None
-    thermal: str | None = None  # why the chip says that it was held back; "" where it says that it was not
+    thermal: str | None = None
+    throttled: str | None = None  # why the chip was held back; "" where it says that it was not
     background: Fraction | None = None  # of all CPUs, busy for other processes meanwhile
     swap_bytes: Count | None = None
     probes: tuple[Probe, ...] = ()
@@ -140,6 +141,7 @@ class Eval(Section):
     bytes: Positive
     tokens: Positive
     seconds: Seconds
+    joules: Annotated[float, Field(gt=0, le=1e15)] | None = None  # spent on training until then
 
 
 class Failure(Section):

@@ -15,17 +15,18 @@ from rich.text import Text
 from bench.training.loop import Pace, Run
 from impl.flops import flop_per_token
 from impl.spec import Recipe
+from reports.chips import Peak
 
 PLAIN_EVERY_S = 10.0
 SMOOTHING = 0.9
 
 
 class Display:
-    """A context: call it with the run after each step. `peak_flop_per_s` is what MFU is a share of."""
+    """A context: call it with the run after each step. `peak` is what MFU is a share of."""
 
-    def __init__(self, recipe: Recipe, pace: Pace, tokens_per_byte: float, peak_flop_per_s: float, console: Console):
+    def __init__(self, recipe: Recipe, pace: Pace, tokens_per_byte: float, peak: Peak | None, console: Console):
         self.recipe, self.pace, self.console = recipe, pace, console
-        self.tokens_per_byte, self.peak_flop_per_s = tokens_per_byte, peak_flop_per_s
+        self.tokens_per_byte, self.peak = tokens_per_byte, peak
         self.live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self.smooth, self.printed_s = 0.0, float("-inf")
 
@@ -72,4 +73,6 @@ class Display:
         )
 
     def _mfu_percent(self, tokens_per_s: float) -> str:
-        return f"{100 * tokens_per_s * flop_per_token(self.recipe.model) / self.peak_flop_per_s:.1f}%"
+        if self.peak is None:
+            return "n/a"
+        return f"{100 * tokens_per_s * flop_per_token(self.recipe.model) / self.peak.flop_per_s:.1f}%"

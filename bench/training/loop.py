@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bench.subject import BitsPerByte
+from bench.training.meter import Meter
 from impl.spec import Recipe
 from reports.record import rounded
 from reports.schema import Eval, Failure, Probe
@@ -31,6 +32,7 @@ class Run:
     evals: list[Eval] = field(default_factory=list)
     probes: list[Probe] = field(default_factory=list)
     timed_s: float = 0.0
+    joules: float | None = None  # until now, None where no counter is read
     epoch: int = 1
     failure: Failure | None = None
 
@@ -66,23 +68,28 @@ def train(
     evaluate: Callable[[], BitsPerByte],
     eval_every: int | None,
     probe: Callable[[], Probe],
+    meter: Meter,
 ) -> Run:
     """Step until `pace` says that the run is done. `batches` yields (inputs, targets, epoch) on the device.
 
-    `evaluate` and `probe` run between steps, outside the budget. A loss that is not finite or above 100, or a score
-    that is not finite, ends the run with a failure; its steps are kept.
+    `evaluate` and `probe` run between steps, outside the budget, the meter standing still. A loss that is not finite
+    or above 100, or a score that is not finite, ends the run with a failure; its steps are kept.
     """
     run, probe_at_s = Run(), PROBE_EVERY_S
-    with _without_garbage_collection() as collect:
+    with _without_garbage_collection() as collect, meter:
         while pace.share(run) < 1 and run.failure is None:
             _step(run, trainer, recipe, batches, pace.progress(run))
             show(run)
             collect(len(run.step_s))
             if run.timed_s >= probe_at_s and pace.share(run) < 1:
-                run.probes.append(probe())
+                with meter.paused():
+                    run.probes.append(probe())
                 probe_at_s += PROBE_EVERY_S
             if eval_every and len(run.step_s) % eval_every == 0 and run.failure is None:
-                run.evals += filter(None, [scored(run, evaluate)])
+                with meter.paused():
+                    run.joules = meter.joules
+                    run.evals += filter(None, [scored(run, evaluate)])
+    run.joules = meter.joules
     return run
 
 
@@ -119,7 +126,9 @@ def scored(run: Run, evaluate: Callable[[], BitsPerByte]) -> Eval | None:
         message = f"the validation text scores {score.nats} nats after {step} steps"
         run.failure = Failure(kind="loss-not-finite", step=step, message=message)
         return None
-    return Eval(step=step, nats=score.nats, bytes=score.bytes, tokens=score.tokens, seconds=elapsed_s)
+    return Eval(
+        step=step, nats=score.nats, bytes=score.bytes, tokens=score.tokens, seconds=elapsed_s, joules=run.joules or None
+    )
 
 
 class _without_garbage_collection:

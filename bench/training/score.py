@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from bench import fingerprint, hardware, identity
+from bench import ceiling, fingerprint, hardware, identity, sensors
 from bench.evaluation import evaluate
 from bench.measure import probe_gemm, warm_up
 from bench.ours import Ours
 from bench.training.correctness import conform
 from bench.training.display import Display
 from bench.training.loop import Pace, Run, scored, train
+from bench.training.meter import Meter
 from bench.training.order import Order
 from impl import backend as backends
 from impl.data import progress as preparation
@@ -28,8 +29,7 @@ from impl.data.prepared import Prepared
 from impl.flops import flop_per_token
 from impl.spec import PRESETS, Recipe
 from impl.spec.optimizer import count
-from reports import schema
-from reports.chips import find
+from reports import peaks, schema
 from reports.record import Record, column, load
 
 
@@ -67,14 +67,6 @@ class Job:
             return "open"
         return "fixed" if self.preset == "fixed" else "tier"
 
-    def peak_flop_per_s(self) -> float | None:
-        """The published peak at the precision asked for; None where there is none."""
-        if self.backend.name.endswith("-cpu"):
-            return None
-        chip = find(self.machine.chip, self.machine.gpu_cores)
-        peak = chip.peaks.get(self.policy) if chip else None
-        return peak.flop_per_s if peak else None
-
 
 def _pace(order: Order, recipe: Recipe) -> Pace:
     """By the clock, or along the report that --replay names. Raises ValueError where it is of another recipe."""
@@ -98,6 +90,8 @@ def run(job: Job, console: Console) -> Record:
     with preparation.shown() as report:
         prepared = prepare(order.data, recipe.model.vocab_size, recipe.data, progress=report)
     conformance = conform(job, console)
+    console.print("looking for what this machine does at best")
+    found = ceiling.in_a_child(job.backend, job.machine)
     subject = Ours(job.backend)
     trainer = subject.trainer(recipe, subject.init(recipe, order.seed), job.policy, compiled=True)
     scoring = windows(prepared, recipe.model.sequence_len)
@@ -116,10 +110,12 @@ def run(job: Job, console: Console) -> Record:
     job.backend.reset_peak_memory()
     source = batches(prepared, "train", recipe.data.device_batch, recipe.model.sequence_len, recipe.data)
     tokens_per_byte = initial.tokens / initial.bytes
-    peak_flop_per_s = job.peak_flop_per_s() or max(p.flop / p.seconds for p in probes)
+    published = peaks.published(job.machine, job.backend.name, precision)
+    peak = peaks.denominator(published, peaks.measured(found, probes, job.policy))
+    meter = Meter(lambda: sensors.read(job.backend.name))
     with (
-        Display(recipe, job.pace, tokens_per_byte, peak_flop_per_s, console) as show,
-        closing(subject.prefetch(source)) as ahead,
+        Display(recipe, job.pace, tokens_per_byte, peak, console) as show,
+        closing(subject.prefetch(source, recipe.accumulation())) as ahead,
     ):
         measured = train(
             trainer,
@@ -130,6 +126,7 @@ def run(job: Job, console: Console) -> Record:
             evaluate=score,
             eval_every=order.eval_every,
             probe=lambda: probe_gemm(job.backend, job.policy, "during"),
+            meter=meter,
         )
     probes += [*measured.probes, probe_gemm(job.backend, job.policy, "after")]
     final = None if measured.failure else scored(measured, score)
@@ -143,14 +140,14 @@ def run(job: Job, console: Console) -> Record:
         total_s=time.monotonic() - start_s,
         peak_memory_bytes=job.backend.peak_memory_bytes(),
         peak_memory_method=job.backend.memory_method,
-        joules=None,
-        joules_method=None,
+        joules=measured.joules or None,
+        joules_method=meter.method,
     )
     return Record(
         identity=identity.of_run(order, job, prepared),
         hardware=job.machine,
         software=identity.software(job.backend, trainer.compiled),
-        state=identity.state(probes),
+        state=identity.state(probes, ceiling=found, background=meter.background, throttled=meter.throttled),
         run=_run_section(job, precision, measured, warmup, compile_s, prepared, source),
         result=result,
         conformance=conformance,

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from reports import derived
+from reports import derived, peaks
 from reports.record import Record
 
 
@@ -21,14 +21,13 @@ def print_row(key: str, value: str, console: Console) -> None:
 def upstream_keys(record: Record, total_s: float) -> dict[str, str]:
     """The keys of karpathy/autoresearch and its ports. Without a result there is no val_bpb, as upstream has none."""
     run, result = record.run, record.result
-    speed = derived.tokens_per_s(record)
     memory = result and result.peak_memory_bytes
     keys = {"val_bpb": f"{derived.bits_per_byte(record):.6f}"} if result else {}
     return keys | {
         "training_seconds": f"{derived.training_s(record):.1f}",
         "total_seconds": f"{total_s:.1f}",
         "peak_vram_mb": f"{memory / 2**20:.1f}" if memory else "n/a",
-        "mfu_percent": f"{100 * speed * run.flop_per_token / peak_of(record)[0]:.2f}" if speed else "n/a",
+        "mfu_percent": _percent(derived.mfu(record) if derived.peak(record) else derived.measured_mfu(record)),
         "total_tokens_M": f"{derived.tokens(record) / 1e6:.1f}",
         "num_steps": f"{len(run.steps)}",
         "num_params_M": f"{run.parameters / 1e6:.1f}",
@@ -41,13 +40,15 @@ def upstream_keys(record: Record, total_s: float) -> dict[str, str]:
 def own_keys(record: Record) -> dict[str, str]:
     """What makes the score above mean something."""
     run, result = record.run, record.result
-    passes = f"{run.epochs:.2f}"
+    passes, best = f"{run.epochs:.2f}", derived.measured_peak(record)
+    peak = peaks.denominator(derived.peak(record), best)
     if derived.memory_limited(record):
         passes += " (more than one pass over the text: memory-limited, ranked apart)"
     keys = {
         "preset": f"{record.identity.preset}, division {record.identity.division}",
         "precision": run.policy,
-        "mfu_of": peak_of(record)[1],
+        "mfu_of": peak.name if peak else "n/a",
+        "mfu_measured": f"{_percent(derived.measured_mfu(record))} of {best.name}" if best else "n/a",
         "tokens_per_s": f"{derived.tokens_per_s(record) or 0:.0f}",
         "warmup": f"{run.warmup.seconds:.1f} s, {run.warmup.steps} steps, compile {run.compile_s or 0:.1f} s",
         "epochs": passes,
@@ -58,16 +59,15 @@ def own_keys(record: Record) -> dict[str, str]:
             "at_step_0": f"{derived.initial_bits_per_byte(record):.6f} bpb",
             "unigram": f"{derived.unigram_bits_per_byte(record):.6f} bpb",
         }
+    joules = derived.joules_per_step(record)
+    if result and joules:
+        keys["joules"] = f"{joules:.4g} a step, {derived.joules_per_token(record):.3g} a token; {result.joules_method}"
+    keys["flags"] = "; ".join(derived.flags(record)) or "none"
     checks = record.conformance
     if checks:
         keys["conformance"] = f"{checks.passed} passed, {checks.failed} failed, {checks.inconclusive} inconclusive"
     return keys
 
 
-def peak_of(record: Record) -> tuple[float, str]:
-    """FLOP/s that MFU is a share of, and its name: the published peak, or else the best product measured here."""
-    published = derived.peak(record)
-    if published:
-        return published.flop_per_s, published.name
-    best = max(probe.flop / probe.seconds for probe in record.state.probes)
-    return best, f"the best GEMM measured here, {best / 1e9:.0f} GFLOP/s"
+def _percent(share: float | None) -> str:
+    return "n/a" if share is None else f"{100 * share:.2f}"

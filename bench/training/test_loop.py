@@ -12,13 +12,16 @@ from unittest.mock import patch
 
 import pytest
 
+from bench.sensors import Counter, Reading
 from bench.subject import BitsPerByte
 from bench.training import loop
+from bench.training.meter import Meter
 from impl.spec import preset
 
 pytestmark = pytest.mark.fast
 
 RECIPE = preset("tiny")
+WATTS = 10.0
 
 
 class Clock:
@@ -70,6 +73,7 @@ def told(seconds, losses=(5.0,) * 99, between_s: float = 0.0, nats: float = 1.0)
             evaluate=evaluate,
             eval_every=eval_every,
             probe=lambda: clock.passes(between_s),
+            meter=Meter(lambda: Reading(at_s=clock.now_s, energy={"GPU": Counter(WATTS * clock.now_s)})),
         )
 
     with patch.object(loop, "time", clock):
@@ -94,6 +98,14 @@ def test_every_step_is_timed_and_nothing_else():
         done = run(eval_every=2)
     assert (done.step_s, done.timed_s) == (seconds, 300.0)
     assert [evaluated.step for evaluated in done.evals] == [2, 4] and len(done.probes) == 2
+
+
+def test_energy_is_of_training_alone_and_stands_beside_each_score():
+    """A hundred seconds of scores and probes in between cost nothing."""
+    with told([60.0] * 5, between_s=100.0) as (_, run):
+        done = run(eval_every=2)
+    assert [evaluated.joules for evaluated in done.evals] == [WATTS * 120, WATTS * 240]
+    assert done.joules == WATTS * done.timed_s == WATTS * 300
 
 
 def test_a_run_ends_with_the_first_step_that_fills_the_budget():

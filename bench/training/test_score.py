@@ -13,7 +13,7 @@ from rich.console import Console
 from bench.training import score, summary
 from impl.backend import out_of_memory
 from impl.data.errors import DataError
-from reports import check, record
+from reports import check, peaks, record
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ def _told_in_one_line(job):
         return
     except KeyboardInterrupt:
         pytest.exit("interrupted: this run leaves no report; earlier ones, and prepared data, are whole", 130)
-    except (DataError, record.ReportError, score.Unscorable) as error:
+    except (DataError, record.ReportError, score.Unscorable, peaks.ImpossibleRate) as error:
         reason = str(error)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
