@@ -27,16 +27,18 @@ from impl.spec import RECIPES, Data
 from impl.spec.model import sized
 
 STEPS = 2  # the second finds the first one's leftovers
-# (depth, tokens of a row, rows of a pass, passes of a step): each axis moves while the others stand, so that one fit
-# can tell activations, scores, parameters and a second set of gradients apart.
+# (depth, tokens of a row, rows of a pass, passes of a step): some of few tokens, whose peak is the update's, and others
+# in which each axis moves while the rest stand, of so many tokens that the peak is the passes'.
 GRIDS = {
     "cpu": (
-        (2, 256, 2, 1), (2, 256, 8, 1), (2, 1024, 2, 1), (4, 256, 4, 1), (4, 256, 4, 2), (4, 512, 1, 1), (4, 512, 4, 1),
-        (4, 1024, 2, 1), (6, 256, 2, 1), (6, 256, 2, 2), (6, 512, 3, 1), (6, 1024, 1, 1),
+        (2, 64, 1, 1), (4, 64, 1, 1), (6, 64, 1, 1),
+        (2, 256, 32, 1), (2, 512, 8, 1), (2, 1024, 4, 1), (3, 256, 16, 1), (3, 1024, 4, 2), (4, 256, 16, 1),
+        (4, 256, 16, 2), (4, 512, 8, 1), (4, 1024, 4, 1), (5, 512, 10, 1),
     ),
     "gpu": (
-        (4, 2048, 2, 1), (4, 2048, 32, 1), (4, 512, 128, 1), (6, 2048, 4, 2), (8, 2048, 16, 1), (8, 2048, 64, 2),
-        (8, 1024, 64, 1), (10, 2048, 8, 1), (10, 2048, 32, 2),
+        (4, 64, 1, 1), (6, 64, 1, 1), (8, 64, 1, 1), (10, 64, 1, 1),
+        (4, 2048, 16, 1), (4, 512, 128, 1), (6, 2048, 16, 2), (8, 2048, 8, 1), (8, 2048, 32, 1), (8, 2048, 32, 2),
+        (8, 1024, 64, 1), (10, 2048, 16, 1), (10, 2048, 32, 2),
     ),
 }  # fmt: skip
 
@@ -100,8 +102,12 @@ def main() -> None:
     policies = (asked.precision,) if asked.precision else ("float32", "bfloat16")
     grid = GRIDS["cpu" if backend.endswith("-cpu") else "gpu"]
     work = [(policy, shape) for policy in policies for shape in grid]
-    found = [measure(backend, *each) for each in track(work, description=backend, console=console)]
-    samples = [sample for sample in found if sample]
+    samples = []
+    for policy, shape in track(work, description=backend, console=console):
+        if sample := measure(backend, policy, shape):
+            samples.append(sample)
+        else:
+            console.print(f"{backend} {policy}: {shape} does not fit; left out")
     for policy in policies:
         console.print(f"{backend} {policy}: {memory.fit([s for s in samples if s.policy == policy])}")
     if asked.write:

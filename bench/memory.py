@@ -23,7 +23,12 @@ from reports.schema import Hardware
 
 FILE = Path(__file__).with_suffix(".json")
 GIB = 2**30
-TERMS = ("bytes", "bytes a parameter", "and when passes add up", "bytes a token, layer and channel", "bytes a score")
+# The peak is the higher of two: the optimizer's update, and the passes over the batch. Only the first TERMS matter to
+# an update.
+TERMS = ("bytes", "bytes a parameter", "where passes add up", "bytes a token, layer and channel", "bytes a score")
+UPDATE_TERMS = 2
+UPDATE_TOKENS = 128  # at most these in a sample whose peak is the update's for certain
+DOMINANT = 1.1  # a larger sample is the passes' where it exceeds the update's peak by this
 # What a step can have of the memory. CUDA: all but the context and what the allocator splits; a CPU's is everybody's.
 SHARE = {"cuda": 0.9, "cpu": 0.75}
 APPLE_SHARE = 0.65  # where the system was not asked: it advises two thirds to three quarters
@@ -60,19 +65,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class Fit:
-    """Bytes of each of TERMS, none below 0. `low`: the most that it fell short of a sample left out of it, relative."""
+    """Bytes of each of TERMS, none below 0. `low`: the most that a sample exceeds what the others foresee, relative."""
 
-    bytes_per: tuple[float, ...]
+    update: tuple[float, ...]
+    passes: tuple[float, ...]
     low: float
     samples: int
 
     def peak_bytes(self, model: Model, rows: int, passes: int) -> int:
         """Raised by `low`, so that it errs upwards."""
-        return round(float(np.dot(self.bytes_per, terms(model, rows, passes))) * (1 + self.low))
+        return round(_foreseen((self.update, self.passes), terms(model, rows, passes)) * (1 + self.low))
 
     def __str__(self) -> str:
-        parts = ", ".join(f"{value:.4g} {name}" for name, value in zip(TERMS, self.bytes_per, strict=True) if value)
-        return f"{parts}; {self.samples} samples, at most {self.low:.1%} low on one left out"
+        told = (
+            f"{name} " + ", ".join(f"{value:.4g} {term}" for term, value in zip(TERMS, part, strict=False) if value)
+            for name, part in (("update", self.update), ("passes", self.passes))
+        )
+        return f"{'; '.join(told)}; {self.samples} samples, each at most {self.low:.1%} above what the others foresee"
 
 
 @dataclass(frozen=True)
@@ -104,14 +113,15 @@ def terms(model: Model, rows: int, passes: int) -> np.ndarray:
 
 def fit(measured: list[Sample]) -> Fit:
     """Least squares of relative errors, no coefficient below 0; each sample is also foreseen from the others alone."""
-    if len(measured) <= len(TERMS):
-        raise ValueError(f"{len(measured)} samples cannot fix {len(TERMS)} coefficients; measure a larger grid")
     rows, peaks = np.array([s.terms() for s in measured]), np.array([float(s.peak_bytes) for s in measured])
-    low = 0.0
-    for i in range(len(measured)):
-        others = np.arange(len(measured)) != i
-        low = max(low, peaks[i] / float(rows[i] @ _coefficients(rows[others], peaks[others])) - 1)
-    return Fit(tuple(float(value) for value in _coefficients(rows, peaks)), float(low), len(measured))
+    small = np.array([s.rows * s.sequence_len <= UPDATE_TOKENS for s in measured])
+    everything = np.ones(len(measured), bool)
+    fitted, low = _coefficients(rows, peaks, small, everything), 0.0
+    for i in np.flatnonzero(~small):
+        low = max(
+            low, peaks[i] / _foreseen(_coefficients(rows, peaks, small, np.arange(len(measured)) != i), rows[i]) - 1
+        )
+    return Fit(*(tuple(float(value) for value in part) for part in fitted), low=float(low), samples=len(measured))
 
 
 def usable_bytes(machine: Hardware, backend: str) -> int | None:
@@ -146,13 +156,21 @@ def fitted(recipe: Recipe, planned: Plan | None) -> Recipe:
     return replace(recipe, data=replace(recipe.data, device_batch=planned.rows)) if planned else recipe
 
 
+def chosen(recipe: Recipe, why: str, backend: str, policy: str, machine: Hardware) -> tuple[Recipe, str]:
+    """`recipe` with rows that fit on this machine, and `why` with the reason where that made them fewer."""
+    planned = plan(recipe, backend, policy, machine)
+    if planned is None or planned.fits and planned.rows == recipe.data.device_batch:
+        return recipe, why
+    return fitted(recipe, planned), f"{why}; {planned}"
+
+
 @lru_cache
 def foreseen(backend: str, policy: str) -> tuple[Fit, str] | None:
     """The fit for a backend and whose samples it is from: its own, else those of its next of kin."""
     width = "float32" if policy == "float32" else "bfloat16"
     for name in (backend, *STAND_IN[backend]):
         measured = [s for s in samples() if (s.backend, s.policy) == (name, width)]
-        if len(measured) > len(TERMS):
+        if measured:
             return fit(measured), name if name == backend else f"{name}, for want of its own"
     return None
 
@@ -168,7 +186,23 @@ def resident_bytes() -> int:
     return psutil.Process().memory_info().rss
 
 
-def _coefficients(rows: np.ndarray, peaks: np.ndarray) -> np.ndarray:  # (S, terms), (S,) -> (terms,)
+def _foreseen(parts, row: np.ndarray) -> float:
+    """The higher of the update's and the passes' peak."""
+    return max(float(np.dot(part, row[: len(part)])) for part in parts)
+
+
+def _coefficients(rows, peaks, small, used) -> tuple[np.ndarray, np.ndarray]:  # (S, terms), 3 x (S,)
+    """The update's coefficients from the small samples, and the passes' from those that exceed its peak."""
+    if (small & used).sum() <= UPDATE_TERMS:
+        raise ValueError(f"{(small & used).sum()} samples of <= {UPDATE_TOKENS} tokens; measure {UPDATE_TERMS + 1}")
+    update = _squares(rows[small & used, :UPDATE_TERMS], peaks[small & used])
+    larger = used & ~small & (peaks > DOMINANT * (rows[:, :UPDATE_TERMS] @ update))
+    if larger.sum() < len(TERMS):
+        raise ValueError(f"{larger.sum()} samples exceed the update's peak; measure {len(TERMS)} or more, of more rows")
+    return update, _squares(rows[larger], peaks[larger])
+
+
+def _squares(rows: np.ndarray, peaks: np.ndarray) -> np.ndarray:  # (S, terms), (S,) -> (terms,)
     """Least squares of relative errors; terms that come out negative are left out, the most negative first."""
     scaled, used = rows / peaks[:, None], list(range(rows.shape[1]))
     while True:
