@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from bench import ceiling, fingerprint, hardware, identity, sensors
+from bench import ceiling, fingerprint, hardware, identity, memory, sensors
 from bench.evaluation import evaluate
 from bench.measure import probe_gemm, warm_up
 from bench.ours import Ours
@@ -59,6 +59,8 @@ class Job:
         recipe = order.build(name)
         policy = order.precision or PRESETS[name].precision
         policy = backend.default_policy() if policy == "auto" else policy
+        if not any(key.endswith("device_batch") for key in order.settings):
+            recipe, why = memory.chosen(recipe, why, backend.name, policy, machine)
         return cls(order, backend, machine, name, why, recipe, policy, _pace(order, recipe))
 
     @property
