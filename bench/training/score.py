@@ -59,7 +59,7 @@ class Job:
         recipe = order.build(name)
         policy = order.precision or PRESETS[name].precision
         policy = backend.default_policy() if policy == "auto" else policy
-        if not any(key.endswith("device_batch") for key in order.settings):
+        if "device_batch" not in order.settings:
             recipe, why = memory.chosen(recipe, why, backend.name, policy, machine)
         return cls(order, backend, machine, name, why, recipe, policy, _pace(order, recipe))
 
