@@ -159,7 +159,7 @@ def fitted(recipe: Recipe, planned: Plan | None) -> Recipe:
 def chosen(recipe: Recipe, why: str, backend: str, policy: str, machine: Hardware) -> tuple[Recipe, str]:
     """`recipe` with rows that fit on this machine, and `why` with the reason where that made them fewer."""
     planned = plan(recipe, backend, policy, machine)
-    if planned is None or planned.fits and planned.rows == recipe.data.device_batch:
+    if planned is None or (planned.fits and planned.rows == recipe.data.device_batch):
         return recipe, why
     return fitted(recipe, planned), f"{why}; {planned}"
 
