@@ -12,6 +12,8 @@ from impl.data.evaluation import windows
 from impl.init import init
 from impl.spec import Hyper, Recipe
 
+READY = 2  # micro-batches drawn ahead, or a step's if it takes more
+
 
 class Ours(Unsupported):
     """Our implementation on one backend."""
@@ -111,9 +113,9 @@ class Ours(Unsupported):
         trainer, text = self.trainer(recipe, params, policy), windows(data, recipe.model.sequence_len)
         return evaluate(lambda *rows: self.backend.numpy(trainer.nats(*rows)), text, recipe.data.device_batch)
 
-    def prefetch(self, batches: Iterator) -> Generator:
-        """`batches` drawn ahead of need and on the device: (inputs, targets, epoch)."""
-        return self._loader.prefetch(batches, self.backend)
+    def prefetch(self, batches: Iterator, micro_batches: int = 1) -> Generator:
+        """`batches` drawn ahead of need and on the device: (inputs, targets, epoch); all of a step are kept ready."""
+        return self._loader.prefetch(batches, self.backend, max(READY, micro_batches))
 
     def trainer(self, recipe: Recipe, params: Params, policy: str, compiled: bool = False):
         """The shipped trainer; questions of a new shape each are asked without compiling, training with it."""

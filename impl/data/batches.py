@@ -30,7 +30,10 @@ def refills(prepared: Prepared, split: str, refill_documents: int) -> Iterator[t
 
 
 class Batches:
-    """Iterator of (inputs (B, T) int64, targets (B, T) int64, epoch of the last refill)."""
+    """Iterator of (inputs (B, T) int64, targets (B, T) int64, epoch of the last refill).
+
+    Both are views of one new array: whoever sends them on copies them anyway.
+    """
 
     def __init__(self, packer: Packer, rows: int):
         self._packer, self._rows = packer, rows
@@ -41,7 +44,7 @@ class Batches:
     def __next__(self) -> tuple:
         batch = np.empty((self._rows, self._packer.capacity), dtype=np.int64)
         epoch = self._packer.fill(batch)
-        return batch[:, :-1].copy(), batch[:, 1:].copy(), epoch
+        return batch[:, :-1], batch[:, 1:], epoch
 
     @property
     def packed(self) -> Packed:

@@ -51,8 +51,8 @@ def prefetch(batches, backend, depth: int = 2) -> Iterator[tuple]:
 
 
 def _staged(tokens, backend):  # (B, T) NumPy -> what the other thread sends; pinned, so that the copy can overlap
-    staged = torch.tensor(tokens, dtype=torch.int64)
-    return staged.pin_memory() if backend.device.type == "cuda" else staged
+    staged = torch.empty(tokens.shape, dtype=torch.int64, pin_memory=backend.device.type == "cuda")
+    return staged.copy_(torch.from_numpy(tokens))
 
 
 def _sent(staged, backend):  # -> (B, T) int64 on the device
