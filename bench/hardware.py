@@ -25,6 +25,7 @@ from reports.schema import BACKENDS, Hardware
 
 GIB = 2**30
 CPUS = Path("/sys/devices/system/cpu")
+MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # a container's
 ENVIRONMENT = (
     "MLX_*",
     "PYTORCH_*",
@@ -94,7 +95,9 @@ def linux(cpuinfo: str, lscpu: str = "") -> Hardware:
         cpu=brand,
         cpu_cores=usable,
         cpu_flags=flags,
-        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        memory_bytes=sysinfo.memory_bytes(
+            os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), [read(path) for path in MEMORY_LIMITS]
+        ),
         cpu_governor=sysinfo.governor([read(path) for path in CPUS.glob("cpu[0-9]*/cpufreq/scaling_governor")]),
         virtualised=other_virtualised if virtualised is None else virtualised,
     )

@@ -99,6 +99,12 @@ def lscpu(text: str) -> tuple[str | None, bool | None]:
     return brand, True if "Hypervisor vendor" in values else None
 
 
+def memory_bytes(whole_bytes: int, limits: list[str]) -> int:
+    """The memory that this process may use: the machine's, or less where its container is given less."""
+    known = [int(text) for text in limits if text.strip().isdigit()]  # no limit reads "max", or is absurdly large
+    return min([whole_bytes, *(limit for limit in known if limit > 0)])
+
+
 def governor(texts: list[str]) -> str | None:
     """The frequency governor of scaling_governor's files; those of all CPUs where they differ."""
     return " and ".join(sorted({text.strip() for text in texts if text.strip()})) or None

@@ -64,7 +64,7 @@ class Hardware(Section):
     cpu_performance_cores: Positive | None = None  # of the fastest kind, where there are kinds
     cpu_flags: tuple[str, ...] = ()
     cpu_governor: str | None = None
-    memory_bytes: Positive | None = None
+    memory_bytes: Positive | None = None  # that this process may use
     driver: str | None = None
     power_limit_w: Annotated[float, Field(gt=0, le=1e5)] | None = None
     virtualised: bool | None = None

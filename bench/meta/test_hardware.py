@@ -104,6 +104,20 @@ def test_lscpu_knows_what_cpuinfo_does_not():
 
 
 @pytest.mark.parametrize(
+    ("limits", "bytes_"),
+    [
+        (["max\n", ""], 64 * GIB),
+        (["17179869184\n", ""], 16 * GIB),
+        (["", "9223372036854771712\n"], 64 * GIB),
+        (["", "8589934592\n"], 8 * GIB),
+        (["0\n", "-1\n"], 64 * GIB),
+    ],
+)
+def test_a_container_has_less_memory(limits, bytes_):
+    assert sysinfo.memory_bytes(64 * GIB, limits) == bytes_
+
+
+@pytest.mark.parametrize(
     ("texts", "governor"),
     [
         (["performance\n"] * 4, "performance"),
