@@ -3,6 +3,7 @@
 The models of the other tests are so small that one piece holds them. `pytest -m fast -k pieces`
 """
 
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 
@@ -35,6 +36,18 @@ def chunked(subject, monkeypatch):
 def test_chunks_of_the_loss_match_oracle(chunked, policy, quantity):
     recipe = recipe_of(MODEL)
     agree(chunked, quantity, policy, inputs_of(MODEL, 5), QUESTIONS[quantity](recipe), key=(recipe,))
+
+
+@pytest.mark.parametrize("window", [6, 1])
+def test_blocks_of_queries_match_oracle(subject, policy, monkeypatch, window):
+    """A window of 6 has blocks of 3 whose keys overlap, and a short one; one of 1 has blocks wider than itself."""
+    if not hasattr(subject.gpt, "BLOCK"):
+        pytest.skip(f"{subject.name} has no blocks of queries")
+    monkeypatch.setattr(subject.gpt, "BLOCK", 3)
+    model = replace(MODEL, sequence_len=2 * window + 1, depth=2, window_pattern="S")
+    assert model.windows()[0] == window
+    recipe = recipe_of(model)
+    agree(subject, "grads", policy, inputs_of(model, 5), ask_grads(recipe), key=(recipe,))
 
 
 def test_blocks_change_nothing(subject, monkeypatch):

@@ -6,12 +6,17 @@ dtypes. B batch, T tokens, C width, H heads, K key/value heads, D head size, V v
 Test with `pytest -m fast -k gpt`.
 """
 
+from functools import partial
+
 import mlx.core as mx
 import numpy as np
 from mlx import nn
 
+from impl.mlx.gradient import pieces
 from impl.mlx.loss import cross_entropy, row_nats, softcapped
 from impl.spec import Dtypes, Model
+
+BLOCK = 256  # queries that share their keys where the window ends; CUDA's fused gradient needs a multiple of 128
 
 
 def rms_norm(x, eps):  # (..., N) -> (..., N)
@@ -32,22 +37,27 @@ def rope(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     return mx.concatenate((left * cos + right * sin, right * cos - left * sin), axis=-1)
 
 
-def window_mask(tokens, window, dtype):  # -> (T, T)
+def window_mask(queries, keys, window, dtype):  # 2 x range -> (queries, keys)
     """0 where query i may see key j: i - W <= j <= i, so W + 1 keys; elsewhere -inf. Added: quicker than a boolean."""
-    place = mx.arange(tokens)
-    reach = place[:, None] - place
+    reach = mx.arange(queries.start, queries.stop)[:, None] - mx.arange(keys.start, keys.stop)
     return mx.where((reach >= 0) & (reach <= window), 0.0, -mx.inf).astype(dtype)
 
 
 def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D)
-    """Causal softmax attention at scale 1 / sqrt(D); key/value heads are shared by H / K query heads in a row."""
+    """Causal softmax attention at scale 1 / sqrt(D); key/value heads are shared by H / K query heads in a row.
+
+    The first W queries see all before them; those after go in blocks, each with the keys that some query of it sees.
+    """
     q, k, v = (y.swapaxes(1, 2) for y in (q, k, v))
-    tokens, scale = q.shape[2], q.shape[3] ** -0.5
+    tokens, attend = q.shape[2], partial(mx.fast.scaled_dot_product_attention, scale=q.shape[3] ** -0.5)
     if window >= tokens - 1:
-        y = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask="causal")
-    else:
-        y = mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=window_mask(tokens, window, q.dtype))
-    return y.swapaxes(1, 2)
+        return attend(q, k, v, mask="causal").swapaxes(1, 2)
+    first = max(1, window)
+    queries = [range(first)] + [range(i, min(i + BLOCK, tokens)) for i in range(first, tokens, BLOCK)]
+    keys = [range(max(0, block.start - window), block.stop) for block in queries]
+    masks = ["causal"] + [window_mask(*each, window, q.dtype) for each in zip(queries[1:], keys[1:], strict=True)]
+    blocks = zip(pieces(q, queries), pieces(k, keys), pieces(v, keys), masks, strict=True)
+    return mx.concatenate([attend(*block[:3], mask=block[3]) for block in blocks], axis=2).swapaxes(1, 2)
 
 
 def mix(x, start, keep, add):  # 2 x (B, T, C), 2 x () float32 -> (B, T, C)
