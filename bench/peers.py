@@ -1,9 +1,11 @@
 """Someone else's program beside ours, from a checkout given by path, whose code it runs.
 
-    python -m bench.peers --upstream PATH                 one interleaved measurement of a training step
-    python -m bench.peers --upstream PATH --score-s 300   the peer's own recipe for 300 s, scored by our rule
+    python -m bench.peers --upstream PATH                        one interleaved measurement of a training step
+    python -m bench.peers --upstream PATH --backend torch-cuda   the same on a GPU, at preset h100
+    python -m bench.peers --upstream PATH --score-s 300          the peer's own recipe for 300 s, scored by our rule
 
-Both at depth 4, width 256, 512 tokens, vocabulary 8192, 4096 tokens a step, bfloat16, on the CPU.
+On the CPU at depth 4, width 256, 512 tokens, vocabulary 8192, 4096 tokens a step. Both compute in bfloat16,
+Newton-Schulz included.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from statistics import median
 
 import numpy as np
 
+from bench import hardware
 from bench.measure import seconds
 from bench.ours import Ours
 from bench.upstream import UNTIMED_STEPS, Upstream
@@ -25,9 +28,11 @@ from impl import backend as backends
 from impl.data.batches import batches
 from impl.data.evaluation import windows
 from impl.data.prepare import prepare
+from impl.flops import flop_per_token
 from impl.init import init
-from impl.spec import RECIPES, Data, Recipe
+from impl.spec import RECIPES, Data, Recipe, preset
 from impl.spec.model import sized
+from reports.chips import find
 
 RECIPE = replace(RECIPES["autoresearch"], model=sized(4, sequence_len=512), data=Data(total_batch=4096, device_batch=8))
 WARMUP_ROUNDS = 3
@@ -35,27 +40,56 @@ REST_S = 0.3  # OpenMP threads spin on after their work; the other side must not
 SIDES = ("ours", "upstream")
 
 
-def serve(side: str, checkout: Path, pipe: Connection) -> None:
-    """One side in a process of its own: times one step for each message, until told to stop."""
-    shape = (2, RECIPE.data.device_batch, RECIPE.model.sequence_len)
-    tokens, targets = np.random.default_rng(0).integers(0, RECIPE.model.vocab_size, shape)
-    step = _our_step(RECIPE) if side == "ours" else _upstream(checkout, 0).step
-    while pipe.recv():
-        pipe.send(seconds(lambda: step(tokens, targets)))
+def recipe_for(backend: str) -> Recipe:
+    """What both sides train: upstream's own sizes on a GPU; the optimizer's products in bfloat16, as upstream's are."""
+    recipe = RECIPE if backend == "torch-cpu" else preset("h100")
+    matrices = replace(recipe.optimizer.matrices, dtype="compute")
+    return replace(recipe, optimizer=replace(recipe.optimizer, matrices=matrices))
 
 
-def _our_step(recipe: Recipe):
-    trainer = Ours(backends.load("torch-cpu")).trainer(recipe, init(recipe.model, 0), "bfloat16", compiled=True)
+def serve(side: str, checkout: Path, backend: str, pipe: Connection) -> None:
+    """One side in a process of its own: times what each message names, "step" or "update", until told to stop.
+
+    Answers with seconds and peak bytes.
+    """
+    recipe, loaded = recipe_for(backend), backends.load(backend)
+    shape = (recipe.accumulation(), 2, recipe.data.device_batch, recipe.model.sequence_len)
+    micro_batches = [tuple(pair) for pair in np.random.default_rng(0).integers(0, recipe.model.vocab_size, shape)]
+    actions = (_ours if side == "ours" else _upstream)(recipe, loaded, checkout, micro_batches)
+    while asked := pipe.recv():
+        pipe.send(_timed(actions[asked](), loaded))
+
+
+def _timed(action, backend) -> tuple[float, int]:
+    backend.sync()
+    backend.reset_peak_memory()
+    return seconds(lambda: (action(), backend.sync())), backend.peak_memory_bytes()
+
+
+def _ours(recipe: Recipe, backend, checkout: Path, micro_batches):
+    trainer = Ours(backend).trainer(recipe, init(recipe.model, 0), "bfloat16", compiled=True)
     hyper = recipe.schedule.at(0, 0.0)
-    return lambda tokens, targets: trainer.step([(tokens, targets)], hyper)
+
+    def update():
+        _, grads = trainer.loss_and_grads(*micro_batches[0])
+        rates = trainer._rates(hyper)
+        return lambda: trainer._update(grads, rates)
+
+    return {"step": lambda: lambda: trainer.step(micro_batches, hyper), "update": update}
 
 
-def _upstream(checkout: Path, seed: int):
-    return Upstream(checkout, RECIPE, seed)
+def _upstream(recipe: Recipe, backend, checkout: Path, micro_batches):
+    peer = Upstream(checkout, recipe, 0, backend.device.type)
+
+    def update():
+        peer.gradients(micro_batches[:1])
+        return peer.optimizer.step
+
+    return {"step": lambda: lambda: peer.step(micro_batches), "update": update}
 
 
-def interleaved(checkout: Path, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round, A B A B ..., after warm-up rounds that do not count.
+def interleaved(checkout: Path, backend: str, rounds: int, what: str) -> dict[str, list[tuple[float, int]]]:
+    """(seconds, peak bytes) of each counted round of "step" or "update", turn about.
 
     Each side has its own process, or it would run with the other's allocator settings; the one that waits is idle.
     """
@@ -63,30 +97,30 @@ def interleaved(checkout: Path, rounds: int) -> dict[str, list[float]]:
     pipes = {}
     for side in SIDES:
         pipes[side], theirs = context.Pipe()
-        context.Process(target=serve, args=(side, checkout, theirs), daemon=True).start()
+        context.Process(target=serve, args=(side, checkout, backend, theirs), daemon=True).start()
         theirs.close()
-    samples: dict[str, list[float]] = {side: [] for side in SIDES}
+    samples: dict[str, list[tuple[float, int]]] = {side: [] for side in SIDES}
     for round_ in range(WARMUP_ROUNDS + rounds):
         for side, pipe in pipes.items():
-            pipe.send(True)
-            taken_s = pipe.recv()
+            pipe.send(what)
+            sample = pipe.recv()
             if round_ >= WARMUP_ROUNDS:
-                samples[side].append(taken_s)
-            time.sleep(REST_S)
+                samples[side].append(sample)
+            time.sleep(REST_S if backend == "torch-cpu" else 0)
     for pipe in pipes.values():
-        pipe.send(False)
+        pipe.send(None)
     return samples
 
 
 def score(checkout: Path, budget_s: float, seed: int) -> tuple[float, int, float]:
     """(val_bpb over every validation byte, steps, seconds a step) of upstream's recipe after its untimed steps."""
-    peer, model = _upstream(checkout, seed), RECIPE.model
+    peer, model = Upstream(checkout, RECIPE, seed, "cpu"), RECIPE.model
     prepared = prepare("sotu-v1", model.vocab_size, RECIPE.data)
     source = batches(prepared, "train", RECIPE.data.device_batch, model.sequence_len, RECIPE.data)
     step, timed_s = 0, 0.0
     while timed_s < budget_s:
         tokens, targets, _ = next(source)
-        taken_s = seconds(lambda: peer.step(tokens, targets, step, min(timed_s / budget_s, 1.0)))  # noqa: B023
+        taken_s = seconds(lambda: peer.step([(tokens, targets)], step, min(timed_s / budget_s, 1.0)))  # noqa: B023
         timed_s += taken_s if step >= UNTIMED_STEPS else 0.0
         step += 1
     scored = windows(prepared, model.sequence_len)
@@ -100,8 +134,10 @@ def main() -> None:
         prog="python -m bench.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--upstream", type=Path, required=True, help="checkout of karpathy/autoresearch; its code runs")
+    parser.add_argument("--backend", choices=["torch-cpu", "torch-cuda"], default="torch-cpu", help="(torch-cpu)")
     parser.add_argument("--rounds", type=int, default=12, help="counted rounds of each side (12)")
-    parser.add_argument("--score-s", type=float, metavar="SECONDS", help="train the peer this long and score it")
+    parser.add_argument("--what", choices=["step", "update"], default="step", help="a whole step, or its optimizer")
+    parser.add_argument("--score-s", type=float, metavar="SECONDS", help="train the peer this long and score it (CPU)")
     parser.add_argument("--seed", type=int, default=42, help="of the scored run (42)")
     arguments = parser.parse_args()
     if not (arguments.upstream / "train.py").is_file():
@@ -111,13 +147,32 @@ def main() -> None:
         print(f"upstream  val_bpb {bpb:.6f}, {steps} steps, {RECIPE.data.total_batch / step_s:,.0f} tokens/s")
         return
     try:
-        samples = interleaved(arguments.upstream, arguments.rounds)
-    except EOFError:
+        backends.load(arguments.backend)
+    except backends.BackendError as error:
+        parser.error(str(error))
+    try:
+        samples = interleaved(arguments.upstream, arguments.backend, arguments.rounds, arguments.what)
+    except (EOFError, ConnectionError):
         sys.exit("one side died; its traceback is above")
+    show(samples, arguments.backend, arguments.what)
+
+
+def show(samples: dict[str, list[tuple[float, int]]], backend: str, what: str) -> None:
+    """Each side's speed, memory and, where the chip's peak is known, MFU; then the ratio."""
+    recipe = recipe_for(backend)
+    machine = hardware.detect(backend)
+    chip = None if backend == "torch-cpu" else find(machine.chip, machine.gpu_cores)
     for name, taken in samples.items():
-        print(f"{name:<10}{RECIPE.data.total_batch / median(taken):>10,.0f} tokens/s (median of {len(taken)} steps)")
-    ratios = [theirs / mine for mine, theirs in zip(samples["ours"], samples["upstream"], strict=True)]
-    print(f"ratio     {median(ratios):>10.2f} (pairs from {min(ratios):.2f} to {max(ratios):.2f})")
+        step_s, peak = median(s for s, _ in taken), max(bytes_ or 0 for _, bytes_ in taken)
+        per_s = recipe.data.total_batch / step_s
+        words = [f"{per_s:,.0f} tokens/s"] if what == "step" else []
+        if chip and what == "step":
+            mfu = per_s * flop_per_token(recipe.model) / chip.peaks["bfloat16"].flop_per_s
+            words.append(f"MFU {mfu:.1%} of {chip.peaks['bfloat16'].flop_per_s / 1e12:g} TFLOP/s")
+        words += [f"{step_s * 1e3:.1f} ms (median of {len(taken)})", f"peak {peak / 1e9:.1f} GB"]
+        print(f"{name:<10}" + ", ".join(words))
+    ratios = [theirs / mine for (mine, _), (theirs, _) in zip(samples["ours"], samples["upstream"], strict=True)]
+    print(f"ratio     {median(ratios):.2f} (pairs from {min(ratios):.2f} to {max(ratios):.2f})")
 
 
 if __name__ == "__main__":
