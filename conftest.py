@@ -10,6 +10,7 @@ from bench.subject import load
 from bench.training.order import Order
 from impl import backend as backends
 
+pytest_plugins = ["bench.throughput.plugin"]
 UNASKED = ("slow", "bench", "deep")  # never started unless -m names them
 
 examples.register()  # --hypothesis-profile=deep for more of them

@@ -1,1 +1,1 @@
-"""How fast does it run? Interleaved measurements, raw samples kept."""
+"""How fast each operation runs, on every backend alike: `pytest -m bench`; two runs: `python -m bench.throughput`."""

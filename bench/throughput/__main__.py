@@ -1,0 +1,35 @@
+"""Compare two saved runs row by row: `python -m bench.throughput OLD.json NEW.json`.
+
+Test with `pytest -m meta bench/meta/test_throughput.py`.
+"""
+
+import argparse
+from pathlib import Path
+
+from bench.throughput import saved
+from bench.throughput.compare import compare, line, summary
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.throughput", description="Compare two runs of -m bench.")
+    parser.add_argument("old", type=Path, metavar="OLD.json")
+    parser.add_argument("new", type=Path, metavar="NEW.json")
+    options = parser.parse_args(arguments)
+    try:
+        old, new = saved.load(options.old), saved.load(options.new)
+    except ValueError as error:
+        parser.error(str(error))
+    changes = compare(old, new)
+    if not changes:
+        parser.error(f"{options.old} and {options.new} have no row in common; run the same backends in both")
+    print(f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'new/old':>8}{'interval':>16}  verdict")
+    for key, change in changes.items():
+        print(line(key, change))
+    for name, keys in (("old", old.keys() - new.keys()), ("new", new.keys() - old.keys())):
+        for key in sorted(keys):
+            print(f"only in the {name} run: {' '.join(key)}")
+    print(summary(list(changes.values())))
+
+
+if __name__ == "__main__":
+    main()

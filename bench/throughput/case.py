@@ -1,0 +1,156 @@
+"""One operation at one shape, and how it is timed: rotated inputs, raw samples, outputs checked after the last of them.
+
+Test with `pytest -m meta bench/meta/test_throughput.py`.
+"""
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from bench.measure import seconds, warm_up
+from bench.throughput.memory import peak_of
+from bench.verdict import LEAST
+
+SAMPLE_S, MOST_CALLS, WARM_CALLS = 0.02, 32, 8
+FEWEST, MOST = 3, 100  # samples; LEAST, without which nothing can be said of a change, for this much more time
+STRETCHED = 4
+KEPT_ELEMENTS = 2**14  # of each output, evenly spread, are compared with those from before the timing
+# Between two calls on the same inputs only the order of sums may differ, by atomics or another kernel.
+ALLOWED = {"float32": 2.0**-12, "bfloat16": 2.0**-5, "integers": 0.0}
+
+
+class WrongOutput(AssertionError):
+    """What the timed calls computed is not what the same call computed before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """`call` is given one of `inputs` and returns arrays that need not be ready or, where it `waits`, anything.
+
+    `flop`, `bytes` and `tokens` are those of one call, None where they say nothing; bytes are the least that must move.
+    A call that changes its own state is checked by `check(output)`, which raises AssertionError, instead of by itself.
+    """
+
+    operation: str
+    shape: str
+    precision: str
+    call: Callable[..., Any]
+    inputs: Sequence[tuple]
+    flop: int | None = None
+    bytes: int | None = None
+    tokens: int | None = None
+    waits: bool = False
+    check: Callable[[Any], None] | None = None
+
+
+def run(case: Case, benchmark, backend, budget_s: float) -> None:
+    """Fill `benchmark` with samples for about `budget_s`. Raises WrongOutput; the samples then do not count."""
+    target = Target(case, backend)
+    start_ns = time.perf_counter_ns()
+    expected = [target.fingerprint(*given) for given in case.inputs]
+    first_s = (time.perf_counter_ns() - start_ns) / 1e9
+    peak_bytes, method = peak_of(backend, lambda: target.of(case.inputs[:1]))
+    call_s = seconds(lambda: target.of(case.inputs[:1]))
+    if call_s < budget_s / WARM_CALLS:  # longer ones are warm by now
+        warm_up(lambda: target.of(case.inputs[:1]), budget_s / 2)
+        call_s = min(seconds(lambda: target.of(case.inputs[:1])) for _ in range(2))
+    calls = 1 if case.waits else int(np.clip(SAMPLE_S / call_s, 1, MOST_CALLS))
+    sample_s = calls * call_s
+    least = LEAST if LEAST * sample_s < STRETCHED * budget_s else FEWEST
+    rounds = int(np.clip(budget_s / sample_s, least, MOST))
+    turn = count()
+
+    def rotated():
+        first = next(turn) * calls
+        return ([case.inputs[(first + i) % len(case.inputs)] for i in range(calls)],), {}
+
+    benchmark.group = f"{case.operation} | {case.shape} | {case.precision}"
+    benchmark.extra_info |= {
+        "backend": backend.name if backend else "host",
+        "operation": case.operation,
+        "shape": case.shape,
+        "precision": case.precision,
+        "calls": calls,
+        "flop": case.flop,
+        "bytes": case.bytes,
+        "tokens": case.tokens,
+        "peak_bytes": peak_bytes,
+        "peak_method": method,
+        "first_s": first_s,
+    }
+    try:
+        benchmark.pedantic(target.of, setup=rotated, rounds=rounds)
+        if case.check:
+            case.check(target.output)
+        else:
+            last = (rounds * calls - 1) % len(case.inputs)
+            compare(target.kept(target.output), expected[last], case)
+    except Exception:
+        benchmark.has_error = True  # a wrong answer has no speed
+        raise
+    finally:
+        target.output = None
+
+
+def compare(now: list, before: list, case: Case) -> None:
+    """Raises WrongOutput where an output is further from the one before than ALLOWED, not finite, or all are zero."""
+    allowed = ALLOWED[case.precision]
+    empty = not any(map(np.any, before))
+    for i, (one, other) in enumerate(zip(now, before, strict=True)):
+        apart = float(np.linalg.norm(one - other)) / (float(np.linalg.norm(other)) or 1.0)
+        if empty or not apart <= allowed:
+            reason = f"output {i} is {apart:.2g} from the one before the timing, allowed {allowed:.2g}"
+            reason = "all that it computed is zero" if empty else reason
+            raise WrongOutput(f"{case.operation} {case.shape} {case.precision}: {reason}; its time is not counted")
+
+
+class Target:
+    """The function under the clock, and the last output it left."""
+
+    def __init__(self, case: Case, backend):
+        self.case, self.backend, self.output = case, backend, None
+
+    def of(self, several: Sequence[tuple]) -> None:
+        """One call for each of `several` inputs, then one wait for all of them."""
+        outputs = [self.case.call(*given) for given in several]
+        if not self.case.waits:
+            self.backend.sync(outputs)
+        self.output = outputs[-1]
+
+    def fingerprint(self, *given) -> list:
+        self.of([given])
+        return self.kept(self.output)
+
+    def kept(self, output) -> list:
+        """Evenly spread elements of every array in `output`, float64."""
+        return [self._spread(leaf) for leaf in leaves(output)]
+
+    def _spread(self, leaf):
+        if isinstance(leaf, (int, float, np.ndarray)):
+            flat = np.ravel(leaf)
+            return flat[:: max(1, flat.size // KEPT_ELEMENTS)].astype(np.float64)
+        flat = leaf.reshape(-1)
+        return self.backend.numpy(flat[:: max(1, flat.shape[0] // KEPT_ELEMENTS)]).astype(np.float64)
+
+
+def leaves(tree) -> list:
+    """The arrays of nested lists, tuples and dicts, in order."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [leaf for branch in tree for leaf in leaves(branch)] if isinstance(tree, (list, tuple)) else [tree]
+
+
+def release() -> None:
+    """Give freed device memory back, so that neither the next case nor the other framework lacks it."""
+    gc.collect()
+    torch, mx = sys.modules.get("torch"), sys.modules.get("mlx.core")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if mx is not None:
+        (mx.clear_cache if hasattr(mx, "clear_cache") else mx.metal.clear_cache)()

@@ -1,0 +1,45 @@
+"""Two saved runs beside each other: per row, faster, slower, the same, or cannot tell.
+
+Test with `pytest -m meta bench/meta/test_throughput.py`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+import numpy as np
+
+from bench.throughput.saved import Row
+from bench.verdict import CANNOT_TELL, FASTER, SAME, SLOWER, Comparison, independent
+
+RESAMPLES, LEVEL = 1000, 0.95
+
+
+def interval(samples: Sequence[float]) -> tuple[float, float]:
+    """Where the median lies, by bootstrap."""
+    drawn = np.random.default_rng(0).choice(np.asarray(samples), (RESAMPLES, len(samples)))
+    low, high = np.quantile(np.median(drawn, axis=1), (0.5 - LEVEL / 2, 0.5 + LEVEL / 2))
+    return float(low), float(high)
+
+
+def compare(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> dict[tuple, Comparison]:
+    """New against old for each row that both runs have."""
+    return {key: independent(old[key].samples_s, new[key].samples_s) for key in sorted(old.keys() & new.keys())}
+
+
+def line(key: tuple[str, str, str, str], found: Comparison) -> str:
+    """A row of the comparison's table."""
+    operation, shape, precision, backend = key
+    spread = f"{found.low:.3f} {found.high:.3f}"
+    name = f"{operation:<31}{shape:<19}{precision:<10}{backend:<11}"
+    return f"{name}{found.ratio:>8.3f}{spread:>16}  {found.verdict}"
+
+
+def summary(changes: Sequence[Comparison]) -> str:
+    """How many of each verdict, the share of SAME, and the median change, signed and in size."""
+    counts = Counter(change.verdict for change in changes)
+    words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in (SAME, FASTER, SLOWER, CANNOT_TELL))
+    signed = median(change.ratio - 1 for change in changes)
+    size = median(abs(change.ratio - 1) for change in changes)
+    share = counts[SAME] / len(changes)
+    return f"{len(changes)} rows: {words}; SAME {share:.1%}; median change {signed:+.2%}, in size {size:.2%}"

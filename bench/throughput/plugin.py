@@ -1,0 +1,152 @@
+"""What `pytest -m bench` adds to a session: options, fixtures, refusals, this chip's record, raw samples, the table.
+
+The root `conftest.py` names it as a plugin. Test with `pytest -m meta bench/meta/test_throughput.py`.
+"""
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from bench.subject import NotSupported
+from bench.throughput import case, saved, sizes, table
+from impl import backend as backends
+from reports.record import require_folder
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("nanomark")
+    group.addoption("--bench-full", action="store_true", help="-m bench with every shape, those that fill a GPU too")
+
+
+def pytest_configure(config):
+    if not _asked(config):
+        return
+    refuse_parallel(config)
+    option = config.option
+    option.benchmark_quiet = not option.benchmark_verbose  # our table takes the place of pytest-benchmark's
+    if not option.benchmark_json and not option.collectonly:
+        try:
+            require_folder(config.getoption("report"))
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
+        name = f"throughput-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}.json"
+        option.benchmark_json = str(Path(config.getoption("report")) / name)
+
+
+def refuse_parallel(config) -> None:
+    """Raises UsageError under xdist, where pytest-benchmark would silently measure nothing."""
+    if config.getoption("dist", "no") != "no" or os.environ.get("PYTEST_XDIST_WORKER"):
+        raise pytest.UsageError("-m bench measures one thing at a time and refuses -n; leave out -n or pass -n0")
+
+
+def _asked(config) -> bool:
+    return "bench" in config.getoption("markexpr").replace("not bench", "")
+
+
+def shapes(name: str):
+    """A test with the argument `shape` runs at each of this field of `Sizes`."""
+
+    def mark(function):
+        function.shapes = name
+        return function
+
+    return mark
+
+
+def pytest_generate_tests(metafunc):
+    name = getattr(metafunc.function, "shapes", None)
+    if name:
+        chosen = {
+            shape: None for one in metafunc.config.backends for shape in getattr(_sizes(metafunc.config, one), name)
+        }
+        metafunc.parametrize("shape", list(chosen), ids=lambda shape: "x".join(map(str, shape)))
+
+
+def pytest_collection_modifyitems(config, items):
+    """A CPU beside a GPU is not asked for the GPU's shapes; a framework's warning ends no measurement."""
+    for item in items:
+        if item.get_closest_marker("bench"):
+            item.add_marker(pytest.mark.filterwarnings("default"))
+    odd = [item for item in items if not _fits(config, item)]
+    if odd:
+        config.hook.pytest_deselected(items=odd)
+        items[:] = [item for item in items if _fits(config, item)]
+
+
+def _fits(config, item) -> bool:
+    name = getattr(getattr(item, "function", None), "shapes", None)
+    if not name:
+        return True
+    return item.callspec.params["shape"] in getattr(_sizes(config, item.callspec.params["subject"]), name)
+
+
+def _sizes(config, backend_name: str) -> sizes.Sizes:
+    return sizes.of(backend_name, config.getoption("bench_full"))
+
+
+@pytest.fixture
+def bench_sizes(request, subject) -> sizes.Sizes:
+    """Those of the subject's device."""
+    return _sizes(request.config, subject.name)
+
+
+@pytest.fixture(scope="module")
+def bench_recipe(request, subject):
+    """What the model benchmarks train on this device."""
+    return sizes.recipe(subject.name, request.config.getoption("bench_full"), request.config.order)
+
+
+@pytest.fixture(scope="module")
+def bench_precision(request, subject) -> str:
+    """What everything but products runs in."""
+    return sizes.precision(subject.name, request.config.order)
+
+
+@pytest.fixture
+def measured(request, benchmark):
+    """measured(build, backend): time the case that `build` makes; what memory does not hold is a skip."""
+    config = request.config
+
+    def run(build, backend) -> None:
+        name = backend.name if backend else "torch-cpu"
+        case.release()
+        try:
+            case.run(build(), benchmark, backend, _sizes(config, name).budget_s)
+        except NotSupported as error:
+            pytest.skip(str(error))
+        except Exception as error:
+            if not backends.out_of_memory(error):
+                raise
+            pytest.skip(f"out of memory: {str(error).splitlines()[0][:200]}")
+        finally:
+            case.release()
+
+    return run
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_benchmark_generate_machine_info(config):
+    return saved.machines(config.backends)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_benchmark_generate_commit_info(config):
+    return saved.commit()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_benchmark_update_json(config, benchmarks, output_json):
+    saved.make_private(output_json)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    session = getattr(config, "_benchmarksession", None)
+    benchmarks = [b for b in getattr(session, "benchmarks", []) if b and not b.has_error and b.extra_info]
+    if benchmarks:
+        rows = [saved.Row.of(b.as_dict(include_data=True)) for b in benchmarks]
+        terminalreporter.section("throughput")
+        table.show(rows, terminalreporter, saved.ceilings(config.backends))
+        if config.option.benchmark_json:
+            terminalreporter.write_line(f"raw samples: {config.option.benchmark_json}")

@@ -1,0 +1,111 @@
+"""A saved run of `pytest -m bench`: what pytest-benchmark writes, with this chip's record and no name of the machine.
+
+Test with `pytest -m meta bench/meta/test_throughput.py`.
+"""
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from bench import ceiling, hardware, identity
+from impl import backend as backends
+from reports.ceiling import Ceiling
+from reports.peaks import ImpossibleRate
+from reports.privacy import leaks, private_strings, redact
+
+LARGEST_BYTES = 2**26
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One operation on one backend; `samples_s` are seconds a call, in the order they were taken."""
+
+    backend: str
+    operation: str
+    shape: str
+    precision: str
+    samples_s: tuple[float, ...]
+    flop: int | None
+    bytes: int | None
+    tokens: int | None
+    peak_bytes: int | None
+
+    @classmethod
+    def of(cls, benchmark: dict[str, Any]) -> "Row":
+        """From one entry of pytest-benchmark's file. Raises KeyError, TypeError or ValueError for anything else."""
+        told = benchmark["extra_info"]
+        samples_s = tuple(float(sample) / told["calls"] for sample in benchmark["stats"]["data"])
+        if not samples_s or not all(math.isfinite(sample) and sample > 0 for sample in samples_s):
+            raise ValueError("its samples are not all seconds above 0")
+        names = ("backend", "operation", "shape", "precision")
+        work = {name: told[name] for name in ("flop", "bytes", "tokens", "peak_bytes")}
+        return cls(**{name: str(told[name]) for name in names}, **work, samples_s=samples_s)
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What is measured, first, and where."""
+        return self.operation, self.shape, self.precision, self.backend
+
+
+def load(path: Path) -> dict[tuple, Row]:
+    """The rows of a file by key. Raises ValueError, in one line, for a file that holds none."""
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise ValueError(f"it is larger than {LARGEST_BYTES} bytes")
+        rows = [Row.of(benchmark) for benchmark in json.loads(path.read_text("utf-8"))["benchmarks"]]
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}; name a file of `pytest -m bench`") from None
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"{path} is no saved run ({error}); name a file of `pytest -m bench`") from None
+    if not rows:
+        raise ValueError(f"{path} holds no benchmark; name another file of `pytest -m bench`")
+    return {row.key: row for row in rows}
+
+
+def machines(names: list[str]) -> dict[str, Any]:
+    """By backend, the chip and the software: takes the place of pytest-benchmark's record, which names the node."""
+    found = {}
+    for name in names:
+        backend = backends.load(name)
+        software = identity.software(backend, backend.can_compile()).model_dump(mode="json")
+        best = _ceiling(name)
+        found[name] = {
+            "hardware": hardware.detect(name).model_dump(mode="json"),
+            "software": software,
+            "ceiling": best and best.model_dump(mode="json"),
+        }
+    state = {**hardware.power_state(), "load_average": hardware.load_average()}
+    return {"backends": found, "state": state, "suite_version": identity.suite_version()}
+
+
+def ceilings(names: list[str]) -> dict[str, Ceiling | None]:
+    """What each backend does at best here; None where that could not be measured."""
+    return {name: _ceiling(name) for name in names}
+
+
+@lru_cache
+def _ceiling(name: str) -> Ceiling | None:
+    try:
+        return ceiling.in_a_child(backends.load(name), hardware.detect(name))
+    except (ImpossibleRate, OSError) as error:
+        print(f"no roofline for {name}: {error}", file=sys.stderr)
+        return None
+
+
+def commit() -> dict[str, Any]:
+    """The checkout's; pytest-benchmark's own would add the project's path or remote."""
+    sha, dirty = identity.commit()
+    return {"id": sha, "dirty": dirty}
+
+
+def make_private(document: dict[str, Any]) -> None:
+    """Replace this machine's private strings, in place, wherever they stand."""
+    secrets = private_strings()
+    if any(leaks(document, secrets)):
+        clean = json.loads(redact(json.dumps(document, default=str), secrets))
+        document.clear()
+        document.update(clean)

@@ -1,0 +1,69 @@
+"""The table at the end of a session: backend by operation, with rates, the share of the roofline and peak memory.
+
+Test with `pytest -m meta bench/meta/test_throughput.py`.
+"""
+
+from collections.abc import Mapping
+from statistics import median
+
+from bench.ceiling import Position, roofline
+from bench.throughput.compare import interval
+from bench.throughput.saved import Row
+from bench.verdict import LEAST
+from reports.ceiling import Ceiling
+
+NOISY = 0.05  # an interval of the median wider than this share of it, on either side, is flagged
+HEADER = f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'median':>9}{'interval':>15}{'rate':>21}"
+
+
+def show(rows: list[Row], reporter, ceilings: Mapping[str, Ceiling | None]) -> None:
+    """One line a row, the backends of one operation beneath each other."""
+    reporter.write_line(f"{HEADER}{'roofline':>15}{'peak':>12}  flags")
+    for row in sorted(rows, key=lambda row: row.key):
+        reporter.write_line(line(row, position(row, ceilings.get(row.backend))))
+
+
+def position(row: Row, ceiling: Ceiling | None) -> Position | None:
+    """Where a call stands under the roof of its backend."""
+    return roofline(row.flop or 0, row.bytes or 0, median(row.samples_s), ceiling, row.precision)
+
+
+def line(row: Row, place: Position | None) -> str:
+    """What cannot be known is a dash."""
+    middle_s, (low_s, high_s) = median(row.samples_s), interval(row.samples_s)
+    peak = "-" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.1f} MiB"
+    share = "-" if place is None or not (row.flop or row.bytes) else f"{place.share:.0%} {place.limit}"
+    spread = f"{low_s / middle_s - 1:+.1%} {high_s / middle_s - 1:+.1%}"
+    return (
+        f"{row.operation:<31}{row.shape:<19}{row.precision:<10}{row.backend:<11}{_time(middle_s):>9}{spread:>15}"
+        f"{rate(row, middle_s):>21}{share:>15}{peak:>12}  {', '.join(flags(row, place))}"
+    ).rstrip()
+
+
+def rate(row: Row, call_s: float) -> str:
+    """Tokens where they are counted, else FLOP where a product dominates, else bytes."""
+    if row.tokens:
+        return f"{row.tokens / call_s:,.0f} tokens/s"
+    if row.flop:
+        return f"{row.flop / call_s / 1e9:,.1f} GFLOP/s"
+    return f"{row.bytes / call_s / 1e9:,.1f} GB/s" if row.bytes else "-"
+
+
+def flags(row: Row, place: Position | None) -> list[str]:
+    """What makes a row doubtful; its samples are kept."""
+    middle_s, (low_s, high_s) = median(row.samples_s), interval(row.samples_s)
+    found = [f"{len(row.samples_s)} samples"] if len(row.samples_s) < LEAST else []
+    found += ["noisy"] if max(high_s / middle_s - 1, 1 - low_s / middle_s) > NOISY else []
+    half = len(row.samples_s) // 2
+    if half >= 5 and median(row.samples_s[half:]) > (1 + NOISY) * median(row.samples_s[:half]):
+        found.append("slowing")
+    if place and place.share > 1:
+        found.append("above the roof")
+    return found
+
+
+def _time(call_s: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if call_s >= size:
+            return f"{call_s / size:.3g} {unit}"
+    return f"{call_s / 1e-9:.3g} ns"
