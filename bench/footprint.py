@@ -3,7 +3,8 @@
     python -m bench.footprint --backend mlx-cpu            measure and print
     python -m bench.footprint --backend mlx-cpu --write    keep the samples in bench/memory.json, in place of older ones
 
-On a GPU, on a large grid, some minutes: every sample compiles. Test with `pytest -m fast -k memory`.
+Takes minutes, since every sample has a process and a compilation of its own; --resume goes on where it was cut off.
+Test with `pytest -m fast -k memory`.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from bench.memory import Sample
 from bench.ours import Ours
 from impl import backend as backends
 from impl.backend import out_of_memory
+from impl.data import atomic
 from impl.init import init
 from impl.spec import RECIPES, Data
 from impl.spec.model import sized
@@ -89,32 +91,44 @@ def _peak_bytes(backend, policy: str, shape: tuple[int, int, int, int]) -> int:
     return peak_bytes - before_bytes
 
 
+def keep(sample: Sample | None, dropped: frozenset[tuple[str, str]] = frozenset()) -> None:
+    """Add a sample to the file, in place of the one of its shape, and drop all of the pairs (backend, policy)."""
+    old = {s.key(): s for s in memory.samples() if (s.backend, s.policy) not in dropped}
+    if sample:
+        old[sample.key()] = sample
+    rows = [json.dumps(asdict(old[key]), sort_keys=True) for key in sorted(old)]
+    with atomic.replacing(memory.FILE) as temporary:
+        temporary.write_text("[\n" + ",\n".join(rows) + "\n]\n")
+    memory.samples.cache_clear()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.footprint", description="Measure a step's peak memory.")
     parser.add_argument("--backend", required=True, help="one that is here")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), help="default: both")
-    parser.add_argument("--write", action="store_true", help=f"keep the samples in {memory.FILE.name}")
+    parser.add_argument("--write", action="store_true", help=f"keep the samples in {memory.FILE.name}, each at once")
+    parser.add_argument("--resume", action="store_true", help="measure only those that the file lacks")
     asked, console = parser.parse_args(), Console()
     try:
         backend = backends.resolve(asked.backend)
     except backends.BackendError as error:
         sys.exit(str(error))
     policies = (asked.precision,) if asked.precision else ("float32", "bfloat16")
-    grid = GRIDS["cpu" if backend.endswith("-cpu") else "gpu"]
-    work = [(policy, shape) for policy in policies for shape in grid]
-    samples = []
+    work = [(policy, shape) for policy in policies for shape in GRIDS["cpu" if backend.endswith("-cpu") else "gpu"]]
+    samples = [s for s in memory.samples() if asked.resume and s.backend == backend and s.policy in policies]
+    if asked.write and not asked.resume:
+        keep(None, dropped=frozenset((backend, policy) for policy in policies))
+    done = {s.key() for s in samples}
+    work = [(policy, shape) for policy, shape in work if (backend, policy, *shape) not in done]
     for policy, shape in track(work, description=backend, console=console):
         if sample := measure(backend, policy, shape):
             samples.append(sample)
+            if asked.write:
+                keep(sample)
         else:
             console.print(f"{backend} {policy}: {shape} does not fit; left out")
     for policy in policies:
         console.print(f"{backend} {policy}: {memory.fit([s for s in samples if s.policy == policy])}")
-    if asked.write:
-        kept = [s for s in memory.samples() if (s.backend, s.policy) not in {(backend, policy) for policy in policies}]
-        rows = [json.dumps(asdict(sample), sort_keys=True) for sample in sorted(kept + samples, key=Sample.key)]
-        memory.FILE.write_text("[\n" + ",\n".join(rows) + "\n]\n")
-        memory.samples.cache_clear()
 
 
 if __name__ == "__main__":
