@@ -5,6 +5,7 @@
 
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -147,6 +148,26 @@ def test_the_loader_keeps_order_and_ends(opened):
     batches = prefetch(opened, map(batch, range(7)))
     got = [(opened.numpy(x)[0, 0], opened.numpy(y)[0, 0], epoch) for x, y, epoch in batches]
     assert got == [(i, i + 1, i) for i in range(7)]
+
+
+def test_the_loader_leaves_the_beginning_of_a_step_to_the_loop(opened):
+    """The next batch is not begun as soon as there is room for it: both would want the interpreter."""
+    drawn_s = []
+
+    def endless():
+        while True:
+            drawn_s.append(time.monotonic())
+            yield batch(0)
+
+    batches = prefetch(opened, endless(), depth=1)
+    next(batches)
+    time.sleep(0.2)  # the step
+    known, start_s = len(drawn_s), time.monotonic()
+    next(batches)
+    while len(drawn_s) == known and time.monotonic() < start_s + 5:
+        time.sleep(0.001)
+    batches.close()
+    assert drawn_s[known] - start_s >= 0.009
 
 
 def test_what_the_producer_raises_arrives_after_its_batches(opened):

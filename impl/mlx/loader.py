@@ -5,9 +5,12 @@ Test with `pytest -m fast -k loader`.
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 
 import numpy as np
+
+REST, REST_S = 0.1, 0.01  # of the time that the producer waited for room, and at most
 
 
 def prefetch(batches, backend, depth: int = 2) -> Iterator[tuple]:
@@ -18,11 +21,15 @@ def prefetch(batches, backend, depth: int = 2) -> Iterator[tuple]:
     ready, closed = queue.Queue(maxsize=depth), threading.Event()
 
     def put(kind, item):
+        start_s = time.monotonic()
         while not closed.is_set():
             try:
-                return ready.put((kind, item), timeout=0.1)
+                ready.put((kind, item), timeout=0.1)
+                break
             except queue.Full:
                 continue
+        # Now the loop launches a step's first work. One interpreter does not pack meanwhile, or the device would wait.
+        closed.wait(min(REST_S, REST * (time.monotonic() - start_s)))
 
     def produce():
         try:
