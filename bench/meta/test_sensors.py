@@ -158,10 +158,11 @@ def write(folder, **files):
 
 
 def zones(folder, first_uj, second_uj):
+    """Two sockets, a part of one, the whole system that holds both, and one of them again."""
     write(folder / "intel-rapl:0", name="package-0", energy_uj=first_uj, max_energy_range_uj=262_143_328_850)
-    write(folder / "intel-rapl:0:0", name="core", energy_uj=9, max_energy_range_uj=9)
+    write(folder / "intel-rapl:0:0", name="core", energy_uj=first_uj // 2, max_energy_range_uj=262_143_328_850)
     write(folder / "intel-rapl:1", name="package-1", energy_uj=second_uj, max_energy_range_uj=262_143_328_850)
-    write(folder / "intel-rapl:2", name="psys", energy_uj=9, max_energy_range_uj=9)
+    write(folder / "intel-rapl:2", name="psys", energy_uj=3 * first_uj, max_energy_range_uj=262_143_328_850)
     write(folder / "intel-rapl-mmio:0", name="package-0", energy_uj=first_uj, max_energy_range_uj=262_143_328_850)
 
 
