@@ -12,7 +12,7 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from impl.mlx.gradient import pieces
+from impl.mlx import gradient
 from impl.mlx.loss import cross_entropy, row_nats, softcapped
 from impl.spec import Dtypes, Model
 
@@ -32,9 +32,7 @@ def rope_tables(sequence_len, head_dim, base, dtype):  # -> cos, sin: 2 x (T, D/
 
 def rope(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     """Rotate the pairs (i, i + D/2) by minus their angle."""
-    cos, sin = (table[:, None, :].astype(x.dtype) for table in (cos, sin))
-    left, right = x.split(2, axis=-1)
-    return mx.concatenate((left * cos + right * sin, right * cos - left * sin), axis=-1)
+    return gradient.turned(x, cos, sin)
 
 
 def window_mask(queries, keys, window, dtype):  # 2 x range -> (queries, keys)
@@ -56,13 +54,13 @@ def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D
     queries = [range(first)] + [range(i, min(i + BLOCK, tokens)) for i in range(first, tokens, BLOCK)]
     keys = [range(max(0, block.start - window), block.stop) for block in queries]
     masks = ["causal"] + [window_mask(*each, window, q.dtype) for each in zip(queries[1:], keys[1:], strict=True)]
-    blocks = zip(pieces(q, queries), pieces(k, keys), pieces(v, keys), masks, strict=True)
+    blocks = zip(*(gradient.pieces(*each) for each in ((q, queries), (k, keys), (v, keys))), masks, strict=True)
     return mx.concatenate([attend(*block[:3], mask=block[3]) for block in blocks], axis=2).swapaxes(1, 2)
 
 
 def mix(x, start, keep, add):  # 2 x (B, T, C), 2 x () float32 -> (B, T, C)
-    """keep * x + add * start, in float32: MLX sums the scalars' gradients in the dtype of the product."""
-    return (keep * x.astype(mx.float32) + add * start.astype(mx.float32)).astype(x.dtype)
+    """keep * x + add * start, in float32."""
+    return gradient.scaled_sum(x, start, keep, add)
 
 
 class Linear(nn.Module):
@@ -83,8 +81,8 @@ class Embedding(nn.Module):
         super().__init__()
         self.weight = mx.zeros((rows, width))
 
-    def __call__(self, tokens):  # (B, T) -> (B, T, width) float32
-        return self.weight[tokens]
+    def __call__(self, tokens, dtype):  # (B, T) -> (B, T, width) of the dtype
+        return gradient.rows(self.weight, tokens, dtype)
 
 
 class Attention(nn.Module):
@@ -102,12 +100,15 @@ class Attention(nn.Module):
         if layer in model.value_layers():
             self.ve_gate = Linear(model.gate_channels, model.kv_heads)
 
-    def __call__(self, x, value_embed, cos, sin):  # (B, T, C), (B, T, K * D) float32 or None -> (B, T, C)
+    def __call__(self, x, value_embed, cos, sin):  # (B, T, C), (B, T, K * D) or None -> (B, T, C)
         model, heads = self.model, (*x.shape[:2], -1, self.model.head_dim)
-        q, k, v = (project(x).reshape(heads) for project in (self.c_q, self.c_k, self.c_v))
+        weights = [project.weight for project in (self.c_q, self.c_k, self.c_v)]
+        together = x @ mx.concatenate(weights).astype(x.dtype).T  # one product reads x once
+        cuts = [len(weights[0]), len(weights[0]) + len(weights[1])]
+        q, k, v = (y.reshape(heads) for y in together.split(cuts, axis=-1))
         if value_embed is not None:
             gate = model.gate_scale * mx.sigmoid(self.ve_gate(x[..., : model.gate_channels]).astype(mx.float32))
-            v = (v + gate[..., None] * value_embed.reshape(heads)).astype(v.dtype)
+            v = gradient.scaled_rows(v, value_embed.reshape(heads), gate)
         q, k = (rms_norm(rope(y, cos, sin), model.norm_eps) for y in (q, k))
         return self.c_proj(attention(q, k, v, self.window).reshape(x.shape))
 
@@ -121,7 +122,7 @@ class Mlp(nn.Module):
         self.c_proj = Linear(model.mlp_ratio * model.width, model.width)
 
     def __call__(self, x):  # (B, T, C) -> (B, T, C)
-        return self.c_proj(mx.maximum(self.c_fc(x), 0).square())
+        return self.c_proj(gradient.relu_squared(self.c_fc(x)))
 
 
 class Block(nn.Module):
@@ -168,11 +169,11 @@ class GPT(nn.Module):
         if tokens.shape[1] > model.sequence_len:
             raise ValueError(f"tokens={tokens.shape[1]} exceed sequence_len={model.sequence_len}; cut the row")
         cos, sin = self._cos[: tokens.shape[1]], self._sin[: tokens.shape[1]]
-        x = start = rms_norm(self.transformer.wte(tokens).astype(self.stream), model.norm_eps)
+        x = start = rms_norm(self.transformer.wte(tokens, self.stream), model.norm_eps)
         tap("embed", x)
         for i, block in enumerate(self.transformer.h):
             x = mix(x, start, self.resid_lambdas[i], self.x0_lambdas[i])
-            value_embed = self.value_embeds[str(i)](tokens) if i in model.value_layers() else None
+            value_embed = self.value_embeds[str(i)](tokens, self.compute) if i in model.value_layers() else None
             y = block.attn(rms_norm(x, model.norm_eps).astype(self.compute), value_embed, cos, sin)
             x = x + y.astype(self.stream)
             tap(f"h.{i}.attn", x)

@@ -1,11 +1,93 @@
 """Gradients written by hand where MLX's own pass over memory more often than they need.
 
-PyTorch has no counterpart: its compiler finds these. Test with `pytest -m fast -k "pieces or gpt"`.
+MLX's compiler fuses element-wise operations only, and stores what two kernels share. So a backward pass that begins
+with the operations of the forward pass would read a stored float32 array: here it reads `again(x)` and recomputes.
+PyTorch has no counterpart. Test with `pytest -m fast -k "pieces or gpt"`.
 """
 
 from itertools import pairwise
 
 import mlx.core as mx
+
+
+def again(x):  # (...) -> (1, ...)
+    """The same values in another view, which the compiler does not take for the same."""
+    return x[None]
+
+
+def dots(x, y):  # 2 x (..., N) -> (...) float32
+    """Each row's sum of x * y as a product of two vectors, whose terms never stand in memory."""
+    return (x.reshape(-1, 1, x.shape[-1]) @ y.reshape(-1, y.shape[-1], 1)).reshape(x.shape[:-1]).astype(mx.float32)
+
+
+def scaled_sum(x, start, keep, add):  # 2 x (..., C), 2 x () float32 -> (..., C)
+    """keep * x + add * start, in float32."""
+
+    @mx.custom_function
+    def function(x, start, keep, add):
+        return (keep * x.astype(mx.float32) + add * start.astype(mx.float32)).astype(x.dtype)
+
+    @function.vjp
+    def backward(primals, dy, _):
+        x, start, keep, add = primals
+        dx, dstart = ((scale * again(dy).astype(mx.float32)).astype(x.dtype)[0] for scale in (keep, add))
+        return dx, dstart, dots(dy, x).sum(), dots(dy, start).sum()
+
+    return function(x, start, keep, add)
+
+
+def scaled_rows(x, y, scale):  # 2 x (..., N), (...) float32 -> (..., N)
+    """x + scale * y, in float32, with a scale for each row."""
+
+    @mx.custom_function
+    def function(x, y, scale):
+        return (x.astype(mx.float32) + scale[..., None] * y.astype(mx.float32)).astype(x.dtype)
+
+    @function.vjp
+    def backward(primals, dy, _):
+        _, y, scale = primals
+        return dy, (scale[..., None] * dy.astype(mx.float32)).astype(y.dtype), dots(dy, y)
+
+    return function(x, y, scale)
+
+
+def relu_squared(x):
+    """max(x, 0)^2."""
+    function = mx.custom_function(lambda x: mx.maximum(x, 0).square())
+
+    @function.vjp
+    def backward(x, dy, _):
+        return (2 * mx.maximum(again(x), 0) * again(dy))[0]
+
+    return function(x)
+
+
+def rows(table, tokens, dtype):  # (V, C) float32, (B, T) -> (B, T, C)
+    """Rows of the table, rounded to `dtype` before they are copied; their gradients sum in float32."""
+    function = mx.custom_function(lambda table: table.astype(dtype)[tokens])
+
+    @function.vjp
+    def backward(table, dy, _):
+        return mx.zeros_like(table).at[tokens].add(dy.astype(mx.float32))
+
+    return function(table)
+
+
+def turned(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
+    """The pairs (i, i + D/2) rotated by minus their angle; their gradient is rotated back."""
+
+    def turn(x, sin):
+        left, right = x[..., : x.shape[-1] // 2], x[..., x.shape[-1] // 2 :]
+        return mx.concatenate((left * cos + right * sin, right * cos - left * sin), axis=-1)
+
+    cos, sin = (table[:, None, :].astype(x.dtype) for table in (cos, sin))
+    function = mx.custom_function(lambda x: turn(x, sin))
+
+    @function.vjp
+    def backward(x, dy, _):
+        return turn(dy, -sin)
+
+    return function(x)
 
 
 def pieces(x, ranges):  # (B, H, T, D) -> [(B, H, t, D)]
@@ -14,7 +96,7 @@ def pieces(x, ranges):  # (B, H, T, D) -> [(B, H, t, D)]
     function = mx.custom_function(lambda x: tuple(x[:, :, r.start : r.stop] for r in ranges))
 
     @function.vjp
-    def backward(primal, cotangents, outputs):
+    def backward(primal, cotangents, _):
         sums = []
         for start, stop in pairwise(edges):
             parts = [

@@ -7,6 +7,8 @@ N rows, C width, V vocabulary. Test with `pytest -m fast -k loss`.
 
 import mlx.core as mx
 
+from impl.mlx.gradient import again
+
 CHUNK_BYTES = {"cpu": 2**22, "gpu": 2**28}  # of logits, as float32, for one product and what follows it
 
 
@@ -42,20 +44,28 @@ def _loss_and_grads(x, weight, targets, softcap):  # -> (), (N, C), (V, C) float
     nats, dx, dweight = [], [], mx.zeros_like(weight)
     for chunk, chunk_targets in _split(CHUNK_BYTES, table, x, targets):
         chunk = _after([dweight, *nats[-1:], *dx[-1:]], chunk)
-        chunk_nats, tanh, exps, total = _nats(chunk @ table.T, chunk_targets, softcap)
+        logits = chunk @ table.T
+        chunk_nats, tanh, exps, total = _nats(logits, chunk_targets, softcap)
         nats.append(chunk_nats)
+        if mx.default_device() != mx.cpu:  # where computing them again takes less time than storing them
+            tanh, exps = (x[0] for x in _exponentials(again(logits), softcap))
         dlogits = _dlogits(tanh, exps, total, chunk_targets, count).astype(x.dtype)
         dx.append(dlogits @ table)
         dweight = dweight + (dlogits.T @ chunk).astype(mx.float32)
     return mx.concatenate(nats).sum() / count, mx.concatenate(dx), dweight
 
 
-def _nats(logits, targets, softcap):  # (n, V), (n,) -> (n,), 2 x (n, V), (n, 1); float32
-    """Cross-entropy, tanh(z / s), exp(s tanh(z / s)) and its sum: the softcap bounds it, so it needs no shift."""
+def _exponentials(logits, softcap):  # (..., V) -> 2 x (..., V) float32
+    """tanh(z / s) and exp(s tanh(z / s)); the softcap bounds the second, so it needs no shift."""
     tanh = mx.tanh(logits.astype(mx.float32) / softcap)
-    exps = mx.exp(tanh * softcap)
+    return tanh, mx.exp(softcap * tanh)
+
+
+def _nats(logits, targets, softcap):  # (n, V), (n,) -> (n,), 2 x (n, V), (n, 1); float32
+    """Cross-entropy, both exponentials and the second's sum."""
+    tanh, exps = _exponentials(logits, softcap)
     total = exps.sum(-1, keepdims=True)
-    picked = softcap * mx.take_along_axis(tanh, mx.maximum(targets, 0)[:, None], -1)
+    picked = softcapped(mx.take_along_axis(logits, mx.maximum(targets, 0)[:, None], -1), softcap)
     return mx.where(targets >= 0, (mx.log(total) - picked)[:, 0], 0.0), tanh, exps, total
 
 
