@@ -54,6 +54,7 @@ def run(case: Case, benchmark, backend, budget_s: float) -> None:
     target = Target(case, backend)
     start_ns = time.perf_counter_ns()
     expected = [target.fingerprint(*given) for given in case.inputs]
+    _require_varied(expected, case)
     first_s = (time.perf_counter_ns() - start_ns) / 1e9
     peak_bytes, method = peak_of(backend, lambda: target.of(case.inputs[:1]))
     call_s = seconds(lambda: target.of(case.inputs[:1]))
@@ -108,6 +109,14 @@ def compare(now: list, before: list, case: Case) -> None:
             reason = f"output {i} is {apart:.2g} from the one before the timing, allowed {allowed:.2g}"
             reason = "all that it computed is zero" if empty else reason
             raise WrongOutput(f"{case.operation} {case.shape} {case.precision}: {reason}; its time is not counted")
+
+
+def _require_varied(expected: list[list], case: Case) -> None:
+    """Raises WrongOutput where other inputs give the same outputs: then something was kept, not computed."""
+    first, *others = expected
+    same = others and all(np.array_equal(a, b) for other in others for a, b in zip(first, other, strict=True))
+    if same and case.check is None:
+        raise WrongOutput(f"{case.operation} {case.shape} {case.precision}: other inputs give the same outputs")
 
 
 class Target:

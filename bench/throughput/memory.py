@@ -3,6 +3,7 @@
 Test with `pytest -m meta bench/meta/test_throughput.py`.
 """
 
+import os
 import tracemalloc
 from collections.abc import Callable
 
@@ -31,6 +32,7 @@ def _of_python(action) -> int:
 
 
 def _of_torch(torch, action) -> int | None:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else the profiler writes to the terminal each time it starts
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         action()
     events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]

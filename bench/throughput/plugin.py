@@ -126,9 +126,15 @@ def measured(request, benchmark):
     return run
 
 
+def _measured(config) -> list[str]:
+    """The backends that a benchmark of this session ran on."""
+    ran = {benchmark.extra_info.get("backend") for benchmark in config._benchmarksession.benchmarks if benchmark}
+    return [name for name in config.backends if name in ran]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_benchmark_generate_machine_info(config):
-    return saved.machines(config.backends)
+    return saved.machines(config.backends, _measured(config))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -147,6 +153,6 @@ def pytest_terminal_summary(terminalreporter, config):
     if benchmarks:
         rows = [saved.Row.of(b.as_dict(include_data=True)) for b in benchmarks]
         terminalreporter.section("throughput")
-        table.show(rows, terminalreporter, saved.ceilings(config.backends))
+        table.show(rows, terminalreporter, saved.ceilings(_measured(config)))
         if config.option.benchmark_json:
             terminalreporter.write_line(f"raw samples: {config.option.benchmark_json}")

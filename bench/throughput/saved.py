@@ -6,6 +6,7 @@ Test with `pytest -m meta bench/meta/test_throughput.py`.
 import json
 import math
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -66,13 +67,16 @@ def load(path: Path) -> dict[tuple, Row]:
     return {row.key: row for row in rows}
 
 
-def machines(names: list[str]) -> dict[str, Any]:
-    """By backend, the chip and the software: takes the place of pytest-benchmark's record, which names the node."""
+def machines(names: list[str], measured: Collection[str]) -> dict[str, Any]:
+    """By backend, the chip, the software and, of those `measured`, the ceiling.
+
+    Takes the place of pytest-benchmark's record, which names the node.
+    """
     found = {}
     for name in names:
         backend = backends.load(name)
         software = identity.software(backend, backend.can_compile()).model_dump(mode="json")
-        best = _ceiling(name)
+        best = _ceiling(name) if name in measured else None
         found[name] = {
             "hardware": hardware.detect(name).model_dump(mode="json"),
             "software": software,

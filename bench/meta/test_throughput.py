@@ -1,0 +1,212 @@
+"""What may be called a speed: refusals, checked outputs, no machine's name in a file, verdicts and exponents that hold.
+
+Run with `pytest -m meta bench/meta/test_throughput.py`.
+"""
+
+import json
+import platform
+from itertools import count
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bench.meta.command import PYTEST, only_line, run
+from bench.scaling.law import fit
+from bench.throughput import __main__ as command
+from bench.throughput import case, plugin, saved, table
+from bench.throughput.compare import compare, summary
+from reports.ceiling import Ceiling
+
+pytestmark = pytest.mark.meta
+BENCH = (*PYTEST, "-m", "bench", "bench/throughput/test_data.py")
+
+
+class Host:
+    """A backend of NumPy arrays."""
+
+    name = framework = memory_method = "host"
+
+    def sync(self, *trees):
+        pass
+
+    def numpy(self, x):
+        return x
+
+    def peak_memory_bytes(self):
+        return 1
+
+    def reset_peak_memory(self):
+        pass
+
+
+class Benchmark:
+    """What `case.run` needs of pytest-benchmark's fixture."""
+
+    def __init__(self):
+        self.extra_info, self.has_error, self.group = {}, False, None
+
+    def pedantic(self, target, setup, rounds):
+        for _ in range(rounds):
+            arguments, named = setup()
+            target(*arguments, **named)
+
+
+def timed(call, sets=3) -> Benchmark:
+    benchmark = Benchmark()
+    rng = np.random.default_rng(0)
+    inputs = [(rng.standard_normal((8, 8)),) for _ in range(sets)]
+    made = case.Case(operation="twice", shape="8x8", precision="float32", call=call, inputs=inputs)
+    try:
+        case.run(made, benchmark, Host(), 0.001)
+    except case.WrongOutput:
+        assert benchmark.has_error or not benchmark.extra_info  # no file holds it
+        raise
+    return benchmark
+
+
+def decaying(after: int, wrong):
+    """A call that is right `after` times."""
+    calls = count()
+    return lambda x: 2 * x if next(calls) < after else wrong(x)
+
+
+def test_a_right_output_is_timed():
+    told = timed(lambda x: 2 * x).extra_info
+    assert told["operation"] == "twice" and told["peak_bytes"] == 1 and told["calls"] >= 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda x: 2.01 * x, lambda x: 0 * x, lambda x: x * np.nan, lambda x: np.ones_like(x)],
+    ids=["slightly off", "zero", "nan", "constant"],
+)
+def test_an_output_that_goes_wrong_while_timed_is_caught(wrong):
+    with pytest.raises(case.WrongOutput, match="its time is not counted"):
+        timed(decaying(10, wrong))
+
+
+def test_an_output_kept_from_the_first_call_is_caught():
+    kept = []
+    with pytest.raises(case.WrongOutput, match="other inputs give the same outputs"):
+        timed(lambda x: (kept or kept.append(2 * x) or kept)[0])
+
+
+def test_nothing_but_zeros_is_caught():
+    with pytest.raises(case.WrongOutput, match=r"other inputs give the same|zero"):
+        timed(lambda x: 0 * x)
+
+
+def test_measuring_in_parallel_is_refused():
+    status, output = run(*BENCH, "--collect-only", PYTEST_XDIST_WORKER="gw0")
+    assert status == 4
+    assert "refuses -n; leave out -n or pass -n0" in only_line(output, "ERROR: -m bench")
+
+
+@pytest.mark.parametrize(("dist", "refused"), [("load", True), ("no", False)])
+def test_parallel_is_seen_by_xdist_option(dist, refused, monkeypatch):
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    config = SimpleNamespace(getoption=lambda name, default=None: dist)
+    if refused:
+        with pytest.raises(pytest.UsageError, match="refuses -n"):
+            plugin.refuse_parallel(config)
+    else:
+        plugin.refuse_parallel(config)
+
+
+def test_a_saved_run_names_no_machine_and_keeps_raw_samples(tmp_path):
+    status, output = run(*BENCH, "-k", "test_packing", f"--report={tmp_path}")
+    assert status == 0, output
+    (path,) = tmp_path.glob("throughput-*.json")
+    document = json.loads(path.read_text())
+    rows = saved.load(path)
+    assert len(rows) == 1 and len(next(iter(rows.values())).samples_s) >= case.FEWEST
+    assert "node" not in document["machine_info"] and set(document["commit_info"]) == {"id", "dirty"}
+    assert platform.node() not in json.dumps(document["machine_info"])
+    assert "throughput" in output and "tokens/s" in output
+
+
+def test_a_private_string_is_replaced(monkeypatch):
+    monkeypatch.setattr(saved, "private_strings", lambda: ("heartofgold",))
+    document = {"machine_info": {"cpu": "of heartofgold"}, "benchmarks": [1.5]}
+    saved.make_private(document)
+    assert document == {"machine_info": {"cpu": "of ~"}, "benchmarks": [1.5]}
+
+
+def entry(operation: str, samples, calls=2) -> dict:
+    told = dict(backend="mlx-cpu", operation=operation, shape="8", precision="float32", calls=calls)
+    told |= dict(flop=10**9, bytes=None, tokens=None, peak_bytes=None)
+    return {"extra_info": told, "stats": {"data": list(samples)}}
+
+
+def written(path, factor: float, seed: int):
+    rng = np.random.default_rng(seed)
+    rows = [entry(f"op {i}", factor * (1 + 0.004 * rng.standard_normal(40))) for i in range(20)]
+    path.write_text(json.dumps({"benchmarks": rows}))
+    return path
+
+
+def test_equal_runs_are_the_same_and_three_percent_is_slower(tmp_path, capsys):
+    old, again, slower = (written(tmp_path / f"{i}.json", f, i) for i, f in enumerate((1.0, 1.0, 1.03)))
+    command.main([str(old), str(again)])
+    assert "20 rows: 20 SAME" in capsys.readouterr().out
+    command.main([str(old), str(slower)])
+    assert "20 SLOWER" in capsys.readouterr().out
+    command.main([str(slower), str(old)])
+    assert "20 FASTER" in capsys.readouterr().out
+
+
+def test_samples_are_seconds_a_call():
+    assert saved.Row.of(entry("gemm", [0.2, 0.4], calls=2)).samples_s == (0.1, 0.2)
+
+
+def test_few_samples_allow_no_verdict(tmp_path):
+    rows = {("op",): saved.Row.of(entry("op", [1.0, 1.0, 1.0]))}
+    changes = list(compare(rows, rows).values())
+    assert changes[0].verdict == "CANNOT TELL" and "SAME 0.0%" in summary(changes)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"benchmarks": []}', '{"benchmarks": [{}]}', '{"benchmarks": 3}'])
+def test_what_is_no_saved_run_is_one_line(text, tmp_path, capsys):
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(SystemExit):
+        command.main([str(path), str(path)])
+    assert "name a" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("samples", [[0.0], [-1.0], [float("nan")], []])
+def test_samples_that_are_no_seconds_are_refused(samples):
+    with pytest.raises(ValueError, match="not all seconds above 0"):
+        saved.Row.of(entry("gemm", samples))
+
+
+def test_what_is_above_the_roof_noisy_or_slowing_is_flagged():
+    product = {"precision": "float32", "observed": "float32", "shape": (10, 10, 10), "seconds": 2e-6}
+    rest = {"copy_bytes": 100, "copy_s": 1e-6, "launch_s": 1e-6, "sync_s": 1e-6}
+    ceiling = Ceiling.model_validate({"measured_utc": "2026-11-21T07:42:30Z", "products": (product,), **rest})
+    for samples, flag in (([0.5] * 20, "above the roof"), ([20, 40] * 10, "noisy"), ([20] * 10 + [30] * 10, "slowing")):
+        row = saved.Row.of(entry("gemm", samples, calls=1))
+        assert flag in table.flags(row, table.position(row, ceiling))
+    quiet = saved.Row.of(entry("gemm", [20 + i % 2 / 10 for i in range(20)], calls=1))
+    assert table.flags(quiet, table.position(quiet, ceiling)) == []
+    assert table.position(quiet, None) is None and "-" in table.line(quiet, None)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 2.7])
+def test_a_known_exponent_is_recovered(exponent):
+    rng = np.random.default_rng(1)
+    sizes = (1, 2, 4, 8, 16)
+    samples = [0.01 * size**exponent * (1 + 0.02 * rng.standard_normal(20)) for size in sizes]
+    law = fit(sizes, samples)
+    assert law.low < exponent < law.high and law.high - law.low < 0.1
+    assert law.at(4) == pytest.approx(0.01 * 4**exponent, rel=0.05)
+
+
+def test_an_exponent_has_a_wide_interval_where_no_law_holds():
+    bent = fit((1, 2, 4, 8), [[1.0], [1.0], [1.0], [64.0]])
+    assert bent.high - bent.low > 1
+
+
+def test_two_sizes_are_no_law():
+    assert fit((1, 2), [[1.0], [2.0]]) is None

@@ -1,0 +1,1 @@
+"""How the cost of a step grows with depth, sequence length and batch: `python -m bench.scaling`."""
