@@ -35,8 +35,8 @@ def made(grid: str, noise: float = 0.0, backend: str = "torch-cuda", policy: str
 
 @pytest.fixture
 def known(monkeypatch):
-    """The samples are made ones, of torch-cuda at bfloat16."""
-    samples = tuple(made("gpu"))
+    """The samples are made ones, of CUDA at bfloat16."""
+    samples = (*made("gpu"), *made("gpu", backend="mlx-cuda"))
     monkeypatch.setattr(memory, "samples", lambda: samples)
     memory.foreseen.cache_clear()
     yield samples
@@ -45,6 +45,12 @@ def known(monkeypatch):
 
 def gpu(gib: float) -> Hardware:
     return Hardware(chip="any", gpu_memory_bytes=int(gib * GIB), memory_bytes=512 * GIB)
+
+
+def test_a_token_adds_its_activations():
+    """Of depth 8 and width 512: bytes for each layer and channel, and for the scores of 4 heads over 2048 places."""
+    found = memory.fit(made("gpu"))
+    assert found.token_bytes(sized(8)) == pytest.approx(50 * 8 * 512 + 6 * 4 * 2048, rel=0.01)
 
 
 @pytest.mark.parametrize("grid", footprint.GRIDS)
@@ -94,7 +100,9 @@ def test_a_small_card_gets_fewer_rows(known, gib, rows):
     assert smaller.data.total_batch == recipe.data.total_batch and smaller.accumulation() == planned.passes
     assert smaller.hash("config") == recipe.hash("config") and smaller.hash("recipe") == recipe.hash("recipe")
     if planned.fits:  # and twice the rows would not, unless the preset wants no more
-        more = memory.fit(list(known)).peak_bytes(recipe.model, 2 * rows, max(1, planned.passes // 2))
+        more = memory.foreseen("torch-cuda", "bfloat16")[0].peak_bytes(
+            recipe.model, 2 * rows, max(1, planned.passes // 2)
+        )
         assert rows == 128 or more > planned.usable_bytes
 
 
@@ -128,15 +136,12 @@ def test_what_is_unknown_changes_nothing(known):
 
 def test_a_stand_in_is_named(known):
     mac = Hardware(chip="Apple M3 Max", memory_bytes=48 * GIB)
-    planned = memory.plan(preset("max"), "torch-mps", "bfloat16", mac)
-    assert planned.source == "torch-cuda, for want of its own"
+    planned = memory.plan(preset("max"), "mlx-metal", "bfloat16", mac)
+    assert planned.source == "mlx-cuda, for want of its own"
     assert planned.usable_bytes == pytest.approx(0.65 * 48 * GIB, rel=1e-6)
-    told = replace_memory(mac, 36 * GIB)
-    assert memory.plan(preset("max"), "torch-mps", "bfloat16", told).usable_bytes == 36 * GIB
-
-
-def replace_memory(machine: Hardware, gpu_memory_bytes: int) -> Hardware:
-    return Hardware(**{**machine.model_dump(), "gpu_memory_bytes": gpu_memory_bytes})
+    told = Hardware(**{**mac.model_dump(), "gpu_memory_bytes": 36 * GIB})
+    assert memory.plan(preset("max"), "mlx-metal", "bfloat16", told).usable_bytes == 36 * GIB
+    assert memory.plan(preset("max"), "torch-mps", "bfloat16", told) is None  # a compiled step is no stand-in
 
 
 def test_every_backend_has_a_kind():
