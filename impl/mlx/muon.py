@@ -30,9 +30,14 @@ def orthogonalize(x, orthogonalizer: Orthogonalizer, dtype):  # (S, m, n) -> (S,
     tall = x.shape[1] > x.shape[2]
     y = (x / (frobenius(x) * orthogonalizer.safety + orthogonalizer.eps)).astype(getattr(mx, dtype))
     y = y.swapaxes(1, 2) if tall else y
-    for a, b, c in mx.array(orthogonalizer.rows()):  # not Python's numbers, which MLX rounds to the dtype of y
+    for row in orthogonalizer.rows():
         gram = y @ y.swapaxes(1, 2)
-        y = (a * y + (b * gram + c * (gram @ gram)).astype(y.dtype) @ y).astype(y.dtype)
+        if y.dtype == mx.float32:
+            a, b, c = row
+            y = mx.addmm(y, mx.addmm(gram, gram, gram, alpha=c, beta=b), y, beta=a)
+        else:  # on CPUs older MLX adds nothing else so; Python's numbers would be rounded to the dtype of y
+            a, b, c = mx.array(row)
+            y = (a * y + (b * gram + c * (gram @ gram)).astype(y.dtype) @ y).astype(y.dtype)
     return (y.swapaxes(1, 2) if tall else y).astype(x.dtype)
 
 

@@ -58,9 +58,7 @@ class Trainer:
             mx.async_eval(loss, grads)  # starts the work without waiting, so that the graph does not grow
         if len(losses) > 1:
             grads = {name: grad / len(losses) for name, grad in grads.items()}
-        # Rows first, because mlx-cpu adds one by one.
-        norm = mx.sqrt(sum(grad.square().sum(-1).sum() for grad in grads.values()))
-        self._compiled_update(grads, rates)
+        norm = self._compiled_update(grads, rates)
         loss = sum(losses) / len(losses)
         self.backend.sync(loss, norm, self.params, self.moments)
         return loss.item(), norm.item()
@@ -125,7 +123,7 @@ class Trainer:
         rates = [_rule(group).rates(group.rule, group.lr, hyper, self.steps) for group in self.groups]
         return self.backend.array(np.array(rates, np.float32))
 
-    def _update(self, grads, rates):
+    def _update(self, grads, rates):  # -> () float32, the norm of the gradients
         held = self.params
         for i, group in enumerate(self.groups):
             params, grad = (self._gathered(group, [x[name] for name in group.names]) for x in (held, grads))
@@ -137,6 +135,7 @@ class Trainer:
                 new = zip(*[adamw.step(*x, rates[i], group.rule, dtype) for x in each], strict=True)
             params, *self.moments[i] = (_float32(x) for x in new)
             self._write(dict(zip(group.names, params, strict=True)))
+        return mx.sqrt(sum(grad.square().sum(-1).sum() for grad in grads.values()))  # mlx-cpu adds one by one: rows
 
     def _gathered(self, group, arrays):
         """Muon works on a stack of its group's matrices, AdamW on one array after the other."""
