@@ -20,11 +20,13 @@ from pydantic import ValidationError
 
 from bench import fingerprint, hardware, identity, subject
 from bench.measure import seconds
+from bench.training.meter import Background
 from impl import backend as backends
 from impl.data import atomic
 from impl.data.prepare import default_cache
 from reports import peaks, schema
 from reports.ceiling import Ceiling, Product
+from reports.flags import BUSY
 
 METHOD = 1  # a change of what is measured is a new one, so that nothing kept under the old is used
 PRECISIONS = ("bfloat16", "float32")
@@ -33,7 +35,7 @@ SHAPES = {
     "cpu": ((512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 256, 1024)),
     "gpu": ((2048, 2048, 2048), (4096, 4096, 4096), (8192, 8192, 8192), (16384, 4096, 4096), (65536, 512, 2048)),
 }
-PRECISION_S = 7.0  # for all shapes of a precision
+PRECISION_S = 6.0  # for all shapes of a precision
 STRETCH_S = 0.6  # of one shape, in samples that take at least SAMPLE_S: long enough for clocks to settle under load
 SAMPLE_S = 0.01
 MOST_AT_ONCE = 64  # results that wait for one synchronisation
@@ -70,16 +72,20 @@ def roofline(
 
 
 def of(backend, machine: schema.Hardware | None = None, again: bool = False) -> Ceiling:
-    """The kept ceiling of this backend, chip, versions and power, or a new one. Raises ImpossibleRate as `measure`."""
+    """The kept ceiling of this backend, chip, versions and power, or a new one. Raises ImpossibleRate for nonsense.
+
+    One that a CPU was seen to reach beside other work is not kept: it is no ceiling.
+    """
     machine = machine or hardware.detect(backend.name)
     path = _path(backend, machine)
     found = None if again else _kept(path)
     if found is None:
         found = measure(backend)
         peaks.require_possible(found, machine, backend.name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic.replacing(path) as temporary:
-            temporary.write_text(found.model_dump_json())
+        if not _beside_others(backend.name, found):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic.replacing(path) as temporary:
+                temporary.write_text(found.model_dump_json())
     return found
 
 
@@ -110,7 +116,7 @@ def key(backend, machine: schema.Hardware) -> str:
 
 def measure(backend) -> Ceiling:
     """Everything, within 20 s on all but the slowest BLAS."""
-    asked = subject.load(backend.name)
+    asked, background = subject.load(backend.name), Background()
     return Ceiling(
         measured_utc=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         products=tuple(_product(backend, asked, precision) for precision in PRECISIONS),
@@ -118,6 +124,7 @@ def measure(backend) -> Ceiling:
         copy_s=_copy_s(backend),
         launch_s=_launch_s(backend),
         sync_s=_sync_s(backend),
+        background=background.share(),
     )
 
 
@@ -188,6 +195,10 @@ def _stretch(repeat: Callable[[int], object], most: int = MOST_AT_ONCE) -> tuple
     return first_s + one_s + sum(samples), median(samples) / n
 
 
+def _beside_others(name: str, found: Ceiling) -> bool:
+    return name.endswith("-cpu") and (found.background or 0) > BUSY
+
+
 def _path(backend, machine: schema.Hardware) -> Path:
     return default_cache() / "ceiling" / f"{backend.name}-{key(backend, machine)}.json"
 
@@ -226,6 +237,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"copy      {found.bytes_per_s / 1e9:.3g} GB/s, read and written")
     for name in ("launch_s", "sync_s"):
         print(f"{name.removesuffix('_s'):<10}{getattr(found, name) * 1e6:.3g} us")
+    if _beside_others(backend.name, found):
+        print(f"doubtful  other processes kept {found.background:.0%} of the CPUs busy: not kept, measure again")
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reports.section import Observed, Positive, Precision, Second, Section
+from reports.section import Fraction, Observed, Positive, Precision, Second, Section
 
 
 class Product(Section):
@@ -33,6 +33,7 @@ class Ceiling(Section):
     copy_s: Annotated[float, Field(gt=0, le=1e8)] | None
     launch_s: Annotated[float, Field(gt=0, le=1e8)] | None  # of one among many
     sync_s: Annotated[float, Field(gt=0, le=1e8)] | None  # of one that is waited for
+    background: Fraction | None = None  # of all CPUs, busy for other processes meanwhile
 
     @property
     def bytes_per_s(self) -> float | None:

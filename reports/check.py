@@ -18,6 +18,7 @@ from reports.record import Record, ReportError, file_name, load
 from reports.schema import Probe
 
 ACCEPTED, PENDING, REJECTED = "accepted", "pending", "rejected"
+OVERDRAW = 1.2  # boards exceed their limit for moments; the energy counter is within a few percent
 COLUMN_TOLERANCE = 1e-6  # columns are stored to nine digits, and the sum of thousands of step times is rounded too
 
 # The validation bytes behind an eval hash: a score over other bytes is another score.
@@ -69,6 +70,7 @@ def check_record(record: Record) -> Iterator[Finding]:
     yield from _epochs(record)
     yield from _scores(record)
     yield from _chip(record)
+    yield from _energy(record)
     yield from _conformance(record)
 
 
@@ -219,6 +221,20 @@ def _chip(record: Record) -> Iterator[Finding]:
     share = derived.measured_mfu(record)
     if share and share > 1:
         yield _implausible(f"training ran at {share:.3g} times the best product measured on this machine", PENDING)
+
+
+def _energy(record: Record) -> Iterator[Finding]:
+    """Joules that rise from score to score, at a power that the board may draw."""
+    result, scored = record.result, [e for e in record.run.evals if e.joules is not None]
+    spent = [e.joules for e in scored if e.joules is not None]
+    spent += [result.joules] if result and result.joules else []
+    if any(after < before for before, after in pairwise(spent)):
+        yield _wrong("joules fall from one score to a later one")
+    limit_w, seconds = record.hardware.power_limit_w, math.fsum(record.run.steps.step_s)
+    if result and result.joules and limit_w and seconds and record.software.backend.endswith("-cuda"):
+        drawn_w = result.joules / seconds
+        if drawn_w > OVERDRAW * limit_w:
+            yield _implausible(f"training drew {drawn_w:.0f} W, more than the board's limit of {limit_w:.0f} W")
 
 
 def _seen(record: Record, probe: Probe) -> str:

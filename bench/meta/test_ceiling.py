@@ -167,6 +167,19 @@ def test_another_chip_release_or_power_source_is_measured_anew(machine, monkeypa
     assert len(machine) == 4
 
 
+def test_what_a_cpu_reached_beside_other_work_is_no_ceiling(machine, monkeypatch, capsys, tmp_path):
+    measured = []
+    monkeypatch.setattr(ceiling, "measure", lambda backend: measured.append(1) or found(background=0.5))
+    backend, chip = Backend(), Hardware(chip="AMD EPYC")
+    ceiling.of(backend, chip)
+    ceiling.of(backend, chip)
+    assert len(measured) == 2 and not list(tmp_path.rglob("*.json"))
+    backend.name = "torch-cuda"  # products of a GPU do not mind
+    ceiling.of(backend, H200)
+    ceiling.of(backend, H200)
+    assert len(measured) == 3
+
+
 def test_what_is_impossible_is_not_kept(machine, monkeypatch, tmp_path):
     monkeypatch.setattr(ceiling, "measure", lambda backend: found(5000))
     backend = Backend()

@@ -48,7 +48,7 @@ def own_keys(record: Record) -> dict[str, str]:
         "preset": f"{record.identity.preset}, division {record.identity.division}",
         "precision": run.policy,
         "mfu_of": peak.name if peak else "n/a",
-        "mfu_measured": f"{_percent(derived.measured_mfu(record))} of {best.name}" if best else "n/a",
+        "mfu_measured": f"{_percent(derived.measured_mfu(record))} % of {best.name}" if best else "n/a",
         "tokens_per_s": f"{derived.tokens_per_s(record) or 0:.0f}",
         "warmup": f"{run.warmup.seconds:.1f} s, {run.warmup.steps} steps, compile {run.compile_s or 0:.1f} s",
         "epochs": passes,
