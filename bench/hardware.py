@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rich.text import Text
 
 from bench import memory, nvidia, sysinfo
 from bench.commands import output, read
+from impl import backend as backends
 from impl.spec import preset
 from reports import chips
 from reports.privacy import redact
@@ -136,15 +138,20 @@ def suggest_preset(hardware: Hardware, backend_name: str) -> tuple[str, str]:
     memory_bytes = hardware.gpu_memory_bytes if backend_name.endswith("-cuda") else hardware.memory_bytes
     memory_gib = round((memory_bytes or 0) / GIB)  # a card of 48 GB reports 47.99
     size = f"{memory_gib} GiB" if memory_bytes else "unknown memory"
-    words = hardware.chip.lower().split() if hardware.chip.startswith("Apple ") else []
     if backend_name.endswith("-cuda") and memory_gib >= 70:
         return "h100", f"{hardware.chip} with {size}, at least 70"
-    for tier, least_gib in (("ultra", 128), ("max", 48), ("pro", 18)):
-        if tier in words:
-            return tier, f"{hardware.chip} is of tier {tier}"
+    for name, least_gib in (("ultra", 128), ("max", 48), ("pro", 18)):
+        if tier(hardware) == name:
+            return name, f"{hardware.chip} is of tier {name}"
         if memory_gib >= least_gib:
-            return tier, f"{hardware.chip} with {size}, at least {least_gib}"
+            return name, f"{hardware.chip} with {size}, at least {least_gib}"
     return "base", f"{hardware.chip} with {size}"
+
+
+def tier(hardware: Hardware) -> str | None:
+    """Apple's word after the generation, "base" where there is none; None for other makers."""
+    words = hardware.chip.lower().split()
+    return next((name for name in ("ultra", "max", "pro") if name in words), "base") if "apple" in words[:1] else None
 
 
 def environment() -> dict[str, str]:
@@ -218,7 +225,8 @@ def likely_backend() -> str:
 
 def described(machine: Hardware, backend: str) -> dict[str, Any]:
     """The machine, its peaks with their sources and how sure they are, the preset and the batch, each with a reason."""
-    rows: dict[str, Any] = machine.model_dump()
+    rows: dict[str, Any] = {**machine.model_dump(), "cpu_flags": " ".join(machine.cpu_flags) or None}
+    rows |= {"tier": tier(machine)} if tier(machine) else {}
     chip = None if backend.endswith("-cpu") else chips.find(machine.chip, machine.gpu_cores)
     for precision, peak in chip.peaks.items() if chip else ():
         sure = "certain" if peak.certain else "uncertain"
@@ -240,6 +248,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.hardware", description="Describe this machine.")
     parser.add_argument("--backend", choices=BACKENDS, help="default: this machine's GPU, else its CPU")
     backend = parser.parse_args().backend or likely_backend()
+    if not backend.endswith("-cpu"):
+        with suppress(backends.BackendError):  # a framework at work tells what only it knows
+            backends.load(backend)
     rows = {"backend": backend, **described(detect(backend), backend), **power_state()}
     rows |= {"operating system": " ".join(filter(None, operating_system())), "load average": load_average()}
     rows["environment"] = environment() or "nothing that changes numbers"

@@ -37,6 +37,7 @@ def test_apple(row):
     assert chips.find(machine.chip, machine.gpu_cores).bandwidth_bytes_per_s > 6e10
     assert "SECRET" not in machine.model_dump_json()
     assert suggest_preset(machine, "mlx-metal")[0] == preset
+    assert hardware.tier(machine) == (chip.split()[2].lower() if chip.count(" ") > 1 else "base")
     assert suggest_preset(machine, "torch-cpu")[0] == "cpu"
 
 
@@ -68,6 +69,7 @@ def test_nvidia(row):
     assert (machine.gpu_memory_bytes, machine.driver) == (mebibytes * 2**20, "570.86.15")
     assert machine.power_limit_w == (power_limit_mw and power_limit_mw / 1000)
     assert machine.gpu_max_clock_mhz == max_clock_mhz
+    assert hardware.tier(machine) is None
     assert machine.architecture == (capability and f"sm_{capability[0]}{capability[1]}")
     assert suggest_preset(machine, "torch-cuda")[0] == preset
 
