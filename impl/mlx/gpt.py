@@ -6,8 +6,6 @@ dtypes. B batch, T tokens, C width, H heads, K key/value heads, D head size, V v
 Test with `pytest -m fast -k gpt`.
 """
 
-from functools import partial
-
 import mlx.core as mx
 import numpy as np
 from mlx import nn
@@ -46,16 +44,20 @@ def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D
 
     The first W queries see all before them; those after go in blocks, each with the keys that some query of it sees.
     """
-    q, k, v = (y.swapaxes(1, 2) for y in (q, k, v))
-    tokens, attend = q.shape[2], partial(mx.fast.scaled_dot_product_attention, scale=q.shape[3] ** -0.5)
+    tokens, scale = q.shape[1], q.shape[3] ** -0.5
+
+    def attend(q, k, v, mask):
+        q, k, v = (y.swapaxes(1, 2) for y in (q, k, v))
+        return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask).swapaxes(1, 2)
+
     if window >= tokens - 1:
-        return attend(q, k, v, mask="causal").swapaxes(1, 2)
+        return attend(q, k, v, "causal")
     first = max(1, window)
     queries = [range(first)] + [range(i, min(i + BLOCK, tokens)) for i in range(first, tokens, BLOCK)]
     keys = [range(max(0, block.start - window), block.stop) for block in queries]
     masks = ["causal"] + [window_mask(*each, window, q.dtype) for each in zip(queries[1:], keys[1:], strict=True)]
-    blocks = zip(*(gradient.pieces(*each) for each in ((q, queries), (k, keys), (v, keys))), masks, strict=True)
-    return mx.concatenate([attend(*block[:3], mask=block[3]) for block in blocks], axis=2).swapaxes(1, 2)
+    parts = (gradient.pieces(*each) for each in ((q, queries), (k, keys), (v, keys)))
+    return mx.concatenate([attend(*part) for part in zip(*parts, masks, strict=True)], axis=1)
 
 
 def mix(x, start, keep, add):  # 2 x (B, T, C), 2 x () float32 -> (B, T, C)

@@ -90,21 +90,21 @@ def turned(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     return function(x)
 
 
-def pieces(x, ranges):  # (B, H, T, D) -> [(B, H, t, D)]
+def pieces(x, ranges):  # (B, T, ...) -> [(B, t, ...)]
     """Ranges of tokens, overlapping or not; MLX's own gradient would fill and add a whole array for each."""
     edges = sorted({edge for r in ranges for edge in (r.start, r.stop)})
-    function = mx.custom_function(lambda x: tuple(x[:, :, r.start : r.stop] for r in ranges))
+    function = mx.custom_function(lambda x: tuple(x[:, r.start : r.stop] for r in ranges))
 
     @function.vjp
     def backward(primal, cotangents, _):
         sums = []
         for start, stop in pairwise(edges):
             parts = [
-                dy[:, :, start - r.start : stop - r.start].astype(mx.float32)
+                dy[:, start - r.start : stop - r.start].astype(mx.float32)
                 for r, dy in zip(ranges, cotangents, strict=True)
                 if r.start <= start and stop <= r.stop
             ]
             sums.append(sum(parts[1:], parts[0]).astype(primal.dtype))
-        return mx.concatenate(sums, axis=2)
+        return mx.concatenate(sums, axis=1)
 
     return function(x)
