@@ -240,7 +240,8 @@ def described(machine: Hardware, backend: str) -> dict[str, Any]:
     rows["preset"] = f"{name}: {why}"
     for precision in ("float32", "bfloat16"):
         planned = memory.plan(preset(name), backend, precision, machine)
-        rows[f"batch {precision}"] = planned and f"{planned}"
+        plain = f"{preset(name).data.device_batch} rows, the preset's: the memory or what it takes was never measured"
+        rows[f"batch {precision}"] = f"{planned}" if planned else plain
     return rows
 
 

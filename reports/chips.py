@@ -74,8 +74,9 @@ _APPLE = (
 _UNCONFIRMED_BANDWIDTH = {("Apple M4 Max", 32), ("Apple M5 Max", 32)}
 
 TABULATED = "vendor's data sheet as tabulated in nanochat"
-SHEET = "NVIDIA's data sheet, dense, float32 accumulation"
-RATED = "NVIDIA's data sheet, dense, float32 accumulation, at a rated clock that cards exceed"
+VENDOR_SHEET = "NVIDIA's data sheet"
+SHEET = f"{VENDOR_SHEET}, dense, float32 accumulation"
+RATED = f"{SHEET}, at a rated clock that cards exceed"
 
 # (name as NVML gives it, TFLOP/s in bf16, in TF32, in float32, GB/s, source); None where its sources leave it open.
 _NVIDIA = (
@@ -116,7 +117,7 @@ def _nvidia(name: str, bf16: float, tf32: float | None, float32: float | None, g
         for precision, rate in tflop_per_s.items()
         if rate
     }
-    return Chip(name, None, peaks, gb_per_s * 1e9 if gb_per_s else None, source if gb_per_s else None)
+    return Chip(name, None, peaks, gb_per_s * 1e9 if gb_per_s else None, VENDOR_SHEET if gb_per_s else None)
 
 
 CHIPS: dict[tuple[str, int | None], Chip] = {

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench import hardware, sysinfo
+from bench import hardware, memory, sysinfo
 from bench.hardware import GIB, suggest_preset
 from bench.meta import machines
 from impl.spec import PRESETS
@@ -213,6 +213,19 @@ def test_command(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert hardware.detect("mlx-cpu").chip.split()[0] in out
     assert "none is claimed for CPUs" in out and "cpu: mlx-cpu" in out
+
+
+def test_what_is_described(monkeypatch):
+    """Every value with its source, and the batch with whose samples it is from, or that there are none."""
+    row = next(row for row in machines.APPLE if row[1] == "Apple M4 Max")
+    rows = hardware.described(mac(*row[:-1]), "mlx-metal")
+    assert rows["tier"] == "max" and rows["preset"] == "max: Apple M4 Max is of tier max"
+    assert rows["peak float32"].startswith("12.93 TFLOP/s (fp32-ALU; uncertain: cores x 256 x clock")
+    assert rows["bandwidth"] == "410 GB/s (unconfirmed)" and rows["cpu_flags"] == "asimd asimdhp bf16 i8mm sme sme2"
+    assert "of the 24.0 GiB to be had, by samples of " in rows["batch float32"]
+    monkeypatch.setattr(memory, "foreseen", lambda *_: None)
+    rows = hardware.described(mac(*row[:-1]), "mlx-metal")
+    assert rows["batch float32"].startswith("16 rows, the preset's: ") and "never measured" in rows["batch float32"]
 
 
 @pytest.mark.parametrize(
