@@ -53,6 +53,8 @@ class Identity(Section):
 class Hardware(Section):
     """The part that computed. `chip` is the name that its driver reports: the GPU's, or the CPU's on CPU backends."""
 
+    LATER = ("cpu_governor", "cpu_performance_cores", "gpu_max_clock_mhz")
+
     chip: Annotated[str, Field(min_length=1, max_length=100)]
     model_id: str | None = None  # Mac15,9
     architecture: str | None = None  # applegpu_g17s, sm_90, x86_64
@@ -95,6 +97,8 @@ class Probe(Section):
 class State(Section):
     """What else the machine was doing."""
 
+    LATER = ("background", "ceiling", "throttled")
+
     power_source: Literal["ac", "battery"] | None = None
     low_power_mode: bool | None = None
     load_average: tuple[Size, Size, Size] | None = None
@@ -135,6 +139,8 @@ class Steps(Section):
 
 class Eval(Section):
     """The whole validation text scored after `step` steps, outside the budget."""
+
+    LATER = ("joules",)
 
     step: Count
     nats: Nats
@@ -247,6 +253,8 @@ class Onset(Section):
 
 class Conformance(Section):
     """The correctness suite on the same versions; `checked_utc` is before the run where it was not asked again."""
+
+    LATER = ("checked_utc",)
 
     versions: dict[str, str]
     checked_utc: Second | None = None

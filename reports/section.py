@@ -4,9 +4,9 @@ Test with `pytest -m fast -k reports`.
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 Observed = Literal[Precision, "bfloat16-sums", "float16-sums", "none"]  # -sums: accumulated narrowly too
@@ -31,8 +31,19 @@ Second = Annotated[str, AfterValidator(_a_second)]  # 2026-11-21T07:42:30Z
 
 
 class Section(BaseModel):
-    """Unknown fields, NaN, infinities and values of another type are errors."""
+    """Unknown fields, NaN, infinities and values of another type are errors.
+
+    LATER: fields that reports of this schema version did not have at first. They are not written where they are null,
+    so that a report's content, which names its file, stays what it was.
+    """
+
+    LATER: ClassVar[tuple[str, ...]] = ()
 
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, allow_inf_nan=False, str_max_length=1000, protected_namespaces=()
     )
+
+    @model_serializer(mode="wrap")
+    def _without_absent_later_ones(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = written(self)
+        return {name: value for name, value in values.items() if value is not None or name not in self.LATER}

@@ -18,6 +18,7 @@ from bench.meta.records import failed_record, valid_record
 from reports import record
 from reports.record import ReportError, chip_slug, column, content_hash, file_name, load, save, to_json
 from reports.schema import Steps
+from reports.section import Section
 
 pytestmark = [pytest.mark.fast, pytest.mark.meta]
 
@@ -58,6 +59,23 @@ def test_saving_twice_changes_nothing(tmp_path):
 
 def test_any_change_changes_the_hash():
     assert content_hash(valid_record(run={"seed": 43})) != content_hash(valid_record())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "reports/data").rglob("*.json")), ids=lambda path: path.stem)
+def test_a_committed_report_keeps_its_name(path):
+    """A field that came later must be in its section's LATER, or every earlier report has other content."""
+    assert file_name(load(path)) == path.name
+
+
+@pytest.mark.parametrize("section", Section.__subclasses__(), ids=lambda section: section.__name__)
+def test_later_fields_are_not_written_where_nothing_is_known(section):
+    assert all(section.model_fields[name].default is None for name in section.LATER)
+
+
+def test_a_later_field_is_written_where_something_is_known(tmp_path):
+    known = valid_record(state={"background": 0.25})
+    assert "background" not in to_json(valid_record()) and '"background": 0.25' in to_json(known)
+    assert load(save(known, tmp_path)) == known
 
 
 def test_columns_stand_on_one_line():
