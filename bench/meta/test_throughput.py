@@ -181,13 +181,17 @@ def test_samples_that_are_no_seconds_are_refused(samples):
         saved.Row.of(entry("gemm", samples))
 
 
-def test_what_is_above_the_roof_noisy_or_slowing_is_flagged():
+def test_what_is_above_the_roof_noisy_or_slowed_is_flagged():
     product = {"precision": "float32", "observed": "float32", "shape": (10, 10, 10), "seconds": 2e-6}
     rest = {"copy_bytes": 100, "copy_s": 1e-6, "launch_s": 1e-6, "sync_s": 1e-6}
     ceiling = Ceiling.model_validate({"measured_utc": "2026-11-21T07:42:30Z", "products": (product,), **rest})
-    for samples, flag in (([0.5] * 20, "above the roof"), ([20, 40] * 10, "noisy"), ([20] * 10 + [30] * 10, "slowing")):
+    slow = [20] * 10 + [30] * 10
+    for samples, flag in (([0.5] * 20, "above the roof"), ([20, 40] * 10, "noisy"), (slow, "slow stretch")):
         row = saved.Row.of(entry("gemm", samples, calls=1))
         assert flag in table.flags(row, table.position(row, ceiling))
+    disturbed = entry("gemm", [20.0] * 20)
+    disturbed["extra_info"] |= {"throttled": "hot", "background": 0.4}
+    assert table.flags(saved.Row.of(disturbed), None) == ["others busy 40%", "throttled"]
     quiet = saved.Row.of(entry("gemm", [20 + i % 2 / 10 for i in range(20)], calls=1))
     assert table.flags(quiet, table.position(quiet, ceiling)) == []
     assert table.position(quiet, None) is None and "-" in table.line(quiet, None)

@@ -73,7 +73,7 @@ def _measure(options) -> dict[str, Any]:
     for name in names:
         subject = load(name)
         precision = options.precision or ("float32" if name.endswith("-cpu") else "bfloat16")
-        document["machine"][name] = saved.machines([name], [])["backends"][name]
+        document["machine"][name] = saved.machines([name], {})["backends"][name]
         for sweep in options.sweep or SWEEPS:
             for row in points(subject, precision, sweep, [r for r in document["rows"] if r["backend"] == name]):
                 document["rows"].append(row)

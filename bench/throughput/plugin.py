@@ -9,10 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from bench import identity, sensors
+from bench.measure import probe_gemm
 from bench.subject import NotSupported
 from bench.throughput import case, saved, sizes, table
+from bench.training.meter import Meter
 from impl import backend as backends
+from reports.flags import flags
 from reports.record import require_folder
+
+PROBES = pytest.StashKey[dict]()  # by backend: one product before its first benchmark and after the last of all
 
 
 def pytest_addoption(parser):
@@ -24,6 +30,7 @@ def pytest_configure(config):
     if not _asked(config):
         return
     refuse_parallel(config)
+    config.stash[PROBES] = {}
     option = config.option
     option.benchmark_quiet = not option.benchmark_verbose  # our table takes the place of pytest-benchmark's
     if not option.benchmark_json and not option.collectonly:
@@ -110,10 +117,14 @@ def measured(request, benchmark):
     config = request.config
 
     def run(build, backend) -> None:
-        name = backend.name if backend else "torch-cpu"
+        name = backend.name if backend else "torch-cpu"  # whose sensors are the host's
         case.release()
+        if backend and name not in config.stash[PROBES]:
+            config.stash[PROBES][name] = [_probe(config, backend, "before")]
         try:
-            case.run(build(), benchmark, backend, _sizes(config, name).budget_s)
+            with Meter(lambda: sensors.read(name)) as meter:
+                case.run(build(), benchmark, backend, _sizes(config, name).budget_s)
+            benchmark.extra_info |= {"throttled": meter.throttled, "background": meter.background}
         except NotSupported as error:
             pytest.skip(str(error))
         except Exception as error:
@@ -126,15 +137,19 @@ def measured(request, benchmark):
     return run
 
 
-def _measured(config) -> list[str]:
-    """The backends that a benchmark of this session ran on."""
-    ran = {benchmark.extra_info.get("backend") for benchmark in config._benchmarksession.benchmarks if benchmark}
-    return [name for name in config.backends if name in ran]
+def _probe(config, backend, when: str):
+    return probe_gemm(backend, sizes.precision(backend.name, config.order), when)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session):
+    for name, probes in session.config.stash.get(PROBES, {}).items():
+        probes.append(_probe(session.config, backends.load(name), "after"))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_benchmark_generate_machine_info(config):
-    return saved.machines(config.backends, _measured(config))
+    return saved.machines(config.backends, config.stash[PROBES])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -153,6 +168,9 @@ def pytest_terminal_summary(terminalreporter, config):
     if benchmarks:
         rows = [saved.Row.of(b.as_dict(include_data=True)) for b in benchmarks]
         terminalreporter.section("throughput")
-        table.show(rows, terminalreporter, saved.ceilings(_measured(config)))
+        table.show(rows, terminalreporter, saved.ceilings(config.stash[PROBES]))
+        for name, probes in config.stash[PROBES].items():
+            for flag in flags(identity.state(probes)):
+                terminalreporter.write_line(f"{name}: {flag}")
         if config.option.benchmark_json:
             terminalreporter.write_line(f"raw samples: {config.option.benchmark_json}")

@@ -6,7 +6,7 @@ Test with `pytest -m meta bench/meta/test_throughput.py`.
 import json
 import math
 import sys
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +34,8 @@ class Row:
     bytes: int | None
     tokens: int | None
     peak_bytes: int | None
+    throttled: str | None = None  # as in a report's state
+    background: float | None = None
 
     @classmethod
     def of(cls, benchmark: dict[str, Any]) -> "Row":
@@ -44,7 +46,8 @@ class Row:
             raise ValueError("its samples are not all seconds above 0")
         names = ("backend", "operation", "shape", "precision")
         work = {name: told[name] for name in ("flop", "bytes", "tokens", "peak_bytes")}
-        return cls(**{name: str(told[name]) for name in names}, **work, samples_s=samples_s)
+        around = {name: told.get(name) for name in ("throttled", "background")}
+        return cls(**{name: str(told[name]) for name in names}, **work, **around, samples_s=samples_s)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -67,26 +70,22 @@ def load(path: Path) -> dict[tuple, Row]:
     return {row.key: row for row in rows}
 
 
-def machines(names: list[str], measured: Collection[str]) -> dict[str, Any]:
-    """By backend, the chip, the software and, of those `measured`, the ceiling.
+def machines(names: list[str], probes: Mapping[str, list]) -> dict[str, Any]:
+    """By backend, the chip, the software and, of those that were probed, the ceiling and the machine's state.
 
     Takes the place of pytest-benchmark's record, which names the node.
     """
     found = {}
     for name in names:
         backend = backends.load(name)
-        software = identity.software(backend, backend.can_compile()).model_dump(mode="json")
-        best = _ceiling(name) if name in measured else None
-        found[name] = {
-            "hardware": hardware.detect(name).model_dump(mode="json"),
-            "software": software,
-            "ceiling": best and best.model_dump(mode="json"),
-        }
-    state = {**hardware.power_state(), "load_average": hardware.load_average()}
-    return {"backends": found, "state": state, "suite_version": identity.suite_version()}
+        sections = {"hardware": hardware.detect(name), "software": identity.software(backend, backend.can_compile())}
+        if name in probes:
+            sections |= {"state": identity.state(probes[name]), "ceiling": _ceiling(name)}
+        found[name] = {key: section and section.model_dump(mode="json") for key, section in sections.items()}
+    return {"backends": found, "suite_version": identity.suite_version()}
 
 
-def ceilings(names: list[str]) -> dict[str, Ceiling | None]:
+def ceilings(names: Iterable[str]) -> dict[str, Ceiling | None]:
     """What each backend does at best here; None where that could not be measured."""
     return {name: _ceiling(name) for name in names}
 

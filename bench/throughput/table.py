@@ -11,6 +11,7 @@ from bench.throughput.compare import interval
 from bench.throughput.saved import Row
 from bench.verdict import LEAST
 from reports.ceiling import Ceiling
+from reports.flags import BUSY, slow_stretches
 
 NOISY = 0.05  # an interval of the median wider than this share of it, on either side, is flagged
 HEADER = f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'median':>9}{'interval':>15}{'rate':>21}"
@@ -54,9 +55,9 @@ def flags(row: Row, place: Position | None) -> list[str]:
     middle_s, (low_s, high_s) = median(row.samples_s), interval(row.samples_s)
     found = [f"{len(row.samples_s)} samples"] if len(row.samples_s) < LEAST else []
     found += ["noisy"] if max(high_s / middle_s - 1, 1 - low_s / middle_s) > NOISY else []
-    half = len(row.samples_s) // 2
-    if half >= 5 and median(row.samples_s[half:]) > (1 + NOISY) * median(row.samples_s[:half]):
-        found.append("slowing")
+    found += ["slow stretch"] if slow_stretches(row.samples_s) else []
+    found += [f"others busy {row.background:.0%}"] if row.background and row.background > BUSY else []
+    found += ["throttled"] if row.throttled else []
     if place and place.share > 1:
         found.append("above the roof")
     return found

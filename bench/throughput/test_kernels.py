@@ -16,18 +16,20 @@ from impl.spec import NS5, POLAR_EXPRESS, Model
 
 pytestmark = pytest.mark.bench
 ROTATED = 3
+PERIOD = 4_194_301  # a prime, so that no two rows of a matrix are alike
 BYTES = {"float32": 4, "bfloat16": 2}
 MODEL = Model()
 MODES = ("forward", "both")  # both: with gradients
 
 
-def drawn(backend, precision, *sizes, scale=1.0):
-    """ROTATED sets of arrays of these shapes on the device."""
-    rng = np.random.default_rng(0)
-    return [
-        tuple(backend.array(scale * rng.standard_normal(size, np.float32), precision) for size in sizes)
-        for _ in range(ROTATED)
-    ]
+def drawn(backend, precision, *sizes):
+    """ROTATED sets of normal arrays of these shapes on the device; a long period of draws serves the largest."""
+    draws = np.random.default_rng(0).standard_normal(PERIOD, np.float32)
+    sets = []
+    for i in range(ROTATED * len(sizes)):
+        size = sizes[i % len(sizes)]
+        sets.append(backend.array(np.resize(np.roll(draws, i * PERIOD // 31), size), precision))
+    return [tuple(sets[i : i + len(sizes)]) for i in range(0, len(sets), len(sizes))]
 
 
 def label(*sizes) -> str:
