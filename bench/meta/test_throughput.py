@@ -14,7 +14,7 @@ import pytest
 from bench.meta.command import PYTEST, only_line, run
 from bench.scaling.law import fit
 from bench.throughput import __main__ as command
-from bench.throughput import case, plugin, saved, table
+from bench.throughput import case, plugin, saved, sizes, table
 from bench.throughput.compare import compare, summary
 from reports.ceiling import Ceiling
 
@@ -95,6 +95,33 @@ def test_an_output_kept_from_the_first_call_is_caught():
 def test_nothing_but_zeros_is_caught():
     with pytest.raises(case.WrongOutput, match=r"other inputs give the same|zero"):
         timed(lambda x: 0 * x)
+
+
+def asked(**options):
+    """A session's configuration."""
+    probes = {plugin.PROBES: {"torch-cpu": [], "host": []}}
+    return SimpleNamespace(stash=probes, getoption=lambda name, default=None: options.get(name, default))
+
+
+def test_what_memory_does_not_hold_is_a_skip_and_a_mistake_is_not():
+    def build(error):
+        raise error
+
+    with pytest.raises(pytest.skip.Exception, match="out of memory: CUDA out of memory"):
+        plugin.measure(asked(), Benchmark(), lambda: build(RuntimeError("CUDA out of memory. Tried 9 GiB\nmore")), None)
+    with pytest.raises(TypeError):
+        plugin.measure(asked(), Benchmark(), lambda: build(TypeError("no such argument")), None)
+
+
+def test_a_cpu_beside_a_gpu_is_asked_for_its_own_shapes():
+    def item(backend, shape):
+        test = SimpleNamespace(shapes="heads")
+        return SimpleNamespace(function=test, callspec=SimpleNamespace(params={"subject": backend, "shape": shape}))
+
+    small, large = sizes.CPU.heads[0], sizes.GPU.heads[0]
+    fitting = [(name, shape) for name in ("mlx-cpu", "torch-cuda") for shape in (small, large)
+               if plugin._fits(asked(), item(name, shape))]  # fmt: skip
+    assert fitting == [("mlx-cpu", small), ("torch-cuda", large)]
 
 
 def test_measuring_in_parallel_is_refused():

@@ -5,6 +5,7 @@ The root `conftest.py` names it as a plugin. Test with `pytest -m meta bench/met
 
 import os
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -114,27 +115,27 @@ def bench_precision(request, subject) -> str:
 @pytest.fixture
 def measured(request, benchmark):
     """measured(build, backend): time the case that `build` makes; what memory does not hold is a skip."""
-    config = request.config
+    return partial(measure, request.config, benchmark)
 
-    def run(build, backend) -> None:
-        name = backend.name if backend else "torch-cpu"  # whose sensors are the host's
-        case.release()
+
+def measure(config, benchmark, build, backend) -> None:
+    """The case of `build()` into `benchmark`, with what disturbed it; `backend` is None for the host's own work."""
+    name = backend.name if backend else "torch-cpu"  # whose sensors and sizes are the host's
+    case.release()
+    try:
         if backend and name not in config.stash[PROBES]:
             config.stash[PROBES][name] = [_probe(config, backend, "before")]
-        try:
-            with Meter(lambda: sensors.read(name)) as meter:
-                case.run(build(), benchmark, backend, _sizes(config, name).budget_s)
-            benchmark.extra_info |= {"throttled": meter.throttled, "background": meter.background}
-        except NotSupported as error:
-            pytest.skip(str(error))
-        except Exception as error:
-            if not backends.out_of_memory(error):
-                raise
-            pytest.skip(f"out of memory: {str(error).splitlines()[0][:200]}")
-        finally:
-            case.release()
-
-    return run
+        with Meter(lambda: sensors.read(name)) as meter:
+            case.run(build(), benchmark, backend, _sizes(config, name).budget_s)
+        benchmark.extra_info |= {"throttled": meter.throttled, "background": meter.background}
+    except NotSupported as error:
+        pytest.skip(str(error))
+    except Exception as error:
+        if not backends.out_of_memory(error):
+            raise
+        pytest.skip(f"out of memory: {str(error).splitlines()[0][:200]}")
+    finally:
+        case.release()
 
 
 def _probe(config, backend, when: str):
