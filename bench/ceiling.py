@@ -38,9 +38,11 @@ SHAPES = {
 PRECISION_S = 6.0  # for all shapes of a precision
 STRETCH_S = 0.6  # of one shape, in samples that take at least SAMPLE_S: long enough for clocks to settle under load
 SAMPLE_S = 0.01
-MOST_AT_ONCE = 64  # results that wait for one synchronisation
+MOST_AT_ONCE = 64  # results that wait for one synchronisation, and
+MOST_BYTES_AT_ONCE = 2**31
 COPY_BYTES = 2**28  # beyond every cache, and 1 % of the smallest memory
 TINY = 1000
+REFUSED = 2  # exit status: a wrong call, or a rate that cannot be
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,22 @@ def of(backend, machine: schema.Hardware | None = None, again: bool = False) -> 
     return found
 
 
-def in_a_child(backend, machine: schema.Hardware) -> Ceiling:
-    """The same as `of`, measured in a process of its own: its arrays would be this one's peak memory."""
+def in_a_child(backend, machine: schema.Hardware) -> Ceiling | None:
+    """The same as `of`, measured in a process of its own: its arrays would be this one's peak memory.
+
+    None, and a line that says why, where it could not be measured: no run is lost for that.
+    """
     found = _kept(_path(backend, machine))
     if found is not None:
         return found
     command = [sys.executable, "-m", "bench.ceiling", "--backend", backend.name, "--json"]
     done = subprocess.run(command, cwd=identity.ROOT, capture_output=True, text=True)
+    last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+    if done.returncode == REFUSED:
+        raise peaks.ImpossibleRate(last.removeprefix("error: "))
     if done.returncode:
-        raise peaks.ImpossibleRate(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
+        print(f"no ceiling: `python -m bench.ceiling --backend {backend.name}` failed ({last})", file=sys.stderr)
+        return None
     return Ceiling.model_validate_json(done.stdout.splitlines()[-1])
 
 
@@ -154,7 +163,8 @@ def _multiplied(backend, precision: str, shape: tuple[int, int, int]) -> tuple[f
     rng = np.random.default_rng(0)
     a = backend.array(rng.standard_normal(shape[:2], np.float32), precision)
     b = backend.array(rng.standard_normal(shape[1:], np.float32), precision)
-    return _stretch(lambda n: backend.sync([a @ b for _ in range(n)]))
+    fits = MOST_BYTES_AT_ONCE // (4 * shape[0] * shape[2])
+    return _stretch(lambda n: backend.sync([a @ b for _ in range(n)]), most=min(MOST_AT_ONCE, max(1, fits)))
 
 
 def _copy_s(backend) -> float:
@@ -222,7 +232,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = of(backend, machine, options.again)
     except (backends.BackendError, peaks.ImpossibleRate) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return REFUSED
     if options.json:
         print(found.model_dump_json())
         return 0

@@ -5,6 +5,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -178,6 +179,25 @@ def test_what_a_cpu_reached_beside_other_work_is_no_ceiling(machine, monkeypatch
     ceiling.of(backend, H200)
     ceiling.of(backend, H200)
     assert len(measured) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(1, "Traceback ...\nMemoryError: no more"), (-11, "")], ids=["an error of ours", "a crash"]
+)
+def test_a_ceiling_that_cannot_be_measured_loses_no_run(machine, monkeypatch, capsys, status, said):
+    monkeypatch.setattr(
+        ceiling.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=status, stdout="", stderr=said)
+    )
+    assert ceiling.in_a_child(Backend(), Hardware(chip="AMD EPYC")) is None
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and told.startswith("no ceiling: `python -m bench.ceiling --backend torch-cpu` failed")
+
+
+def test_an_impossible_ceiling_of_a_child_is_an_error_here(machine, monkeypatch):
+    refused = SimpleNamespace(returncode=ceiling.REFUSED, stdout="", stderr="a warning\nerror: a copy ran at 2 times")
+    monkeypatch.setattr(ceiling.subprocess, "run", lambda *_, **__: refused)
+    with pytest.raises(peaks.ImpossibleRate, match="^a copy ran at 2 times$"):
+        ceiling.in_a_child(Backend(), Hardware(chip="AMD EPYC"))
 
 
 def test_what_is_impossible_is_not_kept(machine, monkeypatch, tmp_path):
