@@ -1,9 +1,12 @@
 """Power, heat, clocks and energy at one moment, where they can be read without root: NVML, IOReport, RAPL, the kernel.
 
+    python -m bench.sensors --backend torch-cuda    what can be read here, over a second
+
 `before = read(backend)`, work, `after = read(backend)`; then `energy_j`, `throttled`, `capped`. None means that it
 cannot be known, never no. Test with `pytest -m fast -k sensors`.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -15,6 +18,7 @@ from typing import Any
 import psutil
 
 from bench import commands, nvidia, sysinfo
+from reports.schema import BACKENDS
 
 PRESSURE = "com.apple.system.thermalpressurelevel"
 POWERCAP, CPUS = Path("/sys/class/powercap"), Path("/sys/devices/system/cpu")
@@ -186,3 +190,22 @@ def _temperature_c() -> float | None:
 def _number(path: Path) -> int | None:
     text = commands.read(path).strip()
     return int(text) if text.isdigit() else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.sensors", description="What can be read here.")
+    parser.add_argument("--backend", choices=BACKENDS, required=True, help="whose sensors")
+    backend = parser.parse_args().backend
+    before = read(backend)
+    time.sleep(1.0)
+    after = read(backend)
+    rows: dict[str, Any] = {**vars(after), "energy_j": energy_j(before, after)}
+    rows["share at the power limit"] = capped(before, after)
+    rows["throttled"] = throttled(before, after) or ("no" if can_tell(before, after) else None)
+    del rows["at_s"], rows["energy"]
+    for name, value in rows.items():
+        print(f"{name.replace('_', ' '):<26}{'unknown' if value is None else value}")
+
+
+if __name__ == "__main__":
+    main()

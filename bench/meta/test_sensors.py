@@ -200,5 +200,20 @@ def test_this_machine():
     assert sensors.throttled(reading, reading) is None or reading.throttling
 
 
+def test_the_command(monkeypatch, capsys):
+    """A card that takes 650 J in a second and becomes too hot."""
+    states = [NVML, {**NVML, "energy_mj": NVML["energy_mj"] + 650_000, "reasons": 0x44}]
+    monkeypatch.setattr(nvidia, "state", lambda: states.pop(0))
+    monkeypatch.setattr(sensors.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sys, "argv", ["sensors", "--backend", "mlx-cuda"])
+    sensors.main()
+    lines = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["energy j"].strip() == "650.0" and lines["throttled"].strip() == "hardware thermal slowdown"
+    assert lines["thermal"].strip() == "unknown" and lines["temperature c"].strip() == "61"
+    states[:] = [NVML, NVML]
+    sensors.main()
+    assert "throttled                 no" in capsys.readouterr().out
+
+
 def test_pressure_of_nothing():
     assert sysinfo.thermal_pressure("") is sysinfo.speed_limit_percent("") is None
