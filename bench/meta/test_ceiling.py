@@ -196,7 +196,7 @@ def test_a_ceiling_that_cannot_be_measured_loses_no_run(machine, monkeypatch, ca
 def test_an_impossible_ceiling_of_a_child_is_an_error_here(machine, monkeypatch):
     refused = SimpleNamespace(returncode=ceiling.REFUSED, stdout="", stderr="a warning\nerror: a copy ran at 2 times")
     monkeypatch.setattr(ceiling.subprocess, "run", lambda *_, **__: refused)
-    with pytest.raises(peaks.ImpossibleRate, match="^a copy ran at 2 times$"):
+    with pytest.raises(peaks.ImpossibleRate, match=r"^a copy ran at 2 times$"):
         ceiling.in_a_child(Backend(), Hardware(chip="AMD EPYC"))
 
 
