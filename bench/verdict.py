@@ -20,7 +20,8 @@ SAME, FASTER, SLOWER, CANNOT_TELL = "SAME", "FASTER", "SLOWER", "CANNOT TELL"
 MARGIN = 0.015
 LEVEL = 0.98
 RESAMPLES = 2000
-LEAST = 16  # with 10 samples 6 % of equal pairs of 2 % noise were called different, with 16 2.7 %, with 40 none in 300
+# Of 500 equal pairs with 2 % noise, 5.6 % were called different from 10 samples, 2.2 % from 16, 0.2 % from 40.
+LEAST = 16
 
 
 @dataclass(frozen=True)

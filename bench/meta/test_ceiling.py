@@ -168,6 +168,15 @@ def test_another_chip_release_or_power_source_is_measured_anew(machine, monkeypa
     assert len(machine) == 4
 
 
+def test_settings_count_where_they_are_read(machine, monkeypatch):
+    backend, chip = Backend(), Hardware(chip="AMD EPYC")
+    before = ceiling.key(backend, chip)
+    monkeypatch.setenv("MLX_ENABLE_TF32", "7")
+    assert ceiling.key(backend, chip) == before
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert ceiling.key(backend, chip) != before
+
+
 def test_what_a_cpu_reached_beside_other_work_is_no_ceiling(machine, monkeypatch, capsys, tmp_path):
     measured = []
     monkeypatch.setattr(ceiling, "measure", lambda backend: measured.append(1) or found(background=0.5))
