@@ -18,7 +18,8 @@ PACKAGES = ("impl", "bench", "reports")
 MIRRORED = ("impl/torch", "impl/mlx")
 # Definitions that one framework alone needs, and why; apart from these, names differ in the framework's own name only.
 ONE_SIDED: dict[str, dict[str, str]] = {
-    "impl/torch/windowed.py": {},  # MLX's attention kernel does not say what its rows sum to
+    "impl/torch/activation.py": {},  # what MLX keeps of an activation, its own gradients decide
+    "impl/torch/windowed.py": {},  # MLX has no kernel that knows a window
     "impl/mlx/gradient.py": {},  # MLX's own gradients of some views fill whole arrays; PyTorch's are compiled
     "impl/torch/cpu.py": {},  # eager kernels pass over memory once an operation; MLX's are fused
     "impl/torch/backend.py": {
@@ -47,7 +48,13 @@ FORBIDDEN = {
 FRAMEWORKS = {"torch": "impl/torch", "mlx": "impl/mlx"}
 UNPICKLERS = ("pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve")
 # Modules whose distribution has another name.
-DISTRIBUTIONS = {"cpuinfo": "py-cpuinfo2", "pynvml": "nvidia-ml-py", "tomli": "pytest", "torchgen": "torch"}
+DISTRIBUTIONS = {
+    "cpuinfo": "py-cpuinfo2",
+    "cudnn": "nvidia-cudnn-frontend",
+    "pynvml": "nvidia-ml-py",
+    "tomli": "pytest",
+    "torchgen": "torch",
+}
 
 
 def sources(root: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from impl.spec import Dtypes, Model
 from impl.torch import cpu, windowed
+from impl.torch.activation import squared_relu
 from impl.torch.loss import cross_entropy, row_nats, softcapped
 
 
@@ -46,9 +47,8 @@ def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D
     share = q.shape[2] // k.shape[2]
     k, v = (y.repeat_interleave(share, 2) if share > 1 else y for y in (k, v))
     tokens, scale, mps = q.shape[1], q.shape[3] ** -0.5, q.device.type == "mps"
-    kernel = windowed.kernel(q, window) if window < tokens - 1 else None
-    if kernel:
-        return windowed.attention(q, k, v, window, scale, kernel)
+    if window < tokens - 1 and (kernel := windowed.kernel(q)):
+        return kernel(q, k, v, window, scale)
     q, k, v = (y.transpose(1, 2) for y in (q, k, v))
     if mps:  # wrong values for transposed heads of 64 and more (pytorch#181133)
         q, k, v = (y.contiguous() for y in (q, k, v))
@@ -103,9 +103,7 @@ class Attention(nn.Module):
 
     def forward(self, x, value_embed, cos, sin):  # (B, T, C), (B, T, K * D) float32 or None -> (B, T, C)
         model, heads = self.model, (*x.shape[:2], -1, self.model.head_dim)
-        weights = [project.weight for project in (self.c_q, self.c_k, self.c_v)]
-        together = (x @ torch.cat(weights).to(x.dtype).T).split([len(weight) for weight in weights], dim=-1)
-        q, k, v = (y.reshape(heads) for y in together)  # one product reads x once
+        q, k, v = (project(x).reshape(heads) for project in (self.c_q, self.c_k, self.c_v))
         if value_embed is not None:
             gate = model.gate_scale * torch.sigmoid(self.ve_gate(x[..., : model.gate_channels]).float())
             v = (v.float() + gate[..., None] * value_embed.reshape(heads).float()).to(v.dtype)
@@ -122,7 +120,7 @@ class Mlp(nn.Module):
         self.c_proj = Linear(model.mlp_ratio * model.width, model.width)
 
     def forward(self, x):  # (B, T, C) -> (B, T, C)
-        return self.c_proj(torch.relu(self.c_fc(x)).square())
+        return self.c_proj(squared_relu(self.c_fc(x)))
 
 
 class Block(nn.Module):

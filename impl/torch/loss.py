@@ -51,13 +51,14 @@ def _loss_and_grads(x, weight, targets, softcap):  # -> (), (N, C), (V, C) float
     table = weight.to(x.dtype)
     nats, dx, dweight = [], [], torch.zeros_like(weight)
     for chunk, chunk_targets in _split(CHUNK_BYTES, table, x, targets):
-        logits = chunk @ table.T
-        for block, block_targets in _split(BLOCK_BYTES, table, logits, chunk_targets):
+        blocks = []
+        for block, block_targets in _split(BLOCK_BYTES, table, chunk @ table.T, chunk_targets):
             block_nats, tanh, exps, total = _nats(block, block_targets, softcap)
             nats.append(block_nats)
-            block.copy_(_dlogits(tanh, exps, total, block_targets, count))
-        dx.append(logits @ table)
-        dweight += (logits.T @ chunk).float()
+            blocks.append(_dlogits(tanh, exps, total, block_targets, count).to(x.dtype))
+        dlogits = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        dx.append(dlogits @ table)
+        dweight += (dlogits.T @ chunk).float()
     return torch.cat(nats).sum() / count, torch.cat(dx), dweight
 
 
