@@ -154,6 +154,7 @@ def test_a_lost_loss_fails_and_leaves_a_report_of_what_happened(train, tmp_path)
 def test_a_start_without_a_score_is_told_before_training(backend, folder, cache, monkeypatch, silent):
     monkeypatch.setenv("NANOMARK_CACHE", str(cache))
     monkeypatch.setattr(score, "conform", lambda *_: None)
+    monkeypatch.setattr(score.ceiling, "in_a_child", lambda *_: None)
     monkeypatch.setattr(score, "evaluate", lambda *_: BitsPerByte(nats=math.inf, bytes=1, tokens=1))
     with pytest.raises(score.Unscorable, match=r"untrained model's score is not finite with --set .*wte_std"):
         score.run(job(backend, data=str(folder), settings={"wte_std": "1e30"}), silent)
