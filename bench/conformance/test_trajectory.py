@@ -10,10 +10,12 @@ import pytest
 
 from bench import trajectory
 from bench.check import Disagreement
+from bench.sensors import Reading
 from bench.strategies import params_of, recipe_of
 from bench.subject import load
 from bench.training import loop
 from bench.training.loop import Pace, Run
+from bench.training.meter import Meter
 from bench.trajectory import Course
 from impl.init import init
 from impl.spec import Model
@@ -73,7 +75,15 @@ def looped(trainer, pace: Pace) -> Run:
     drawn = iter([(*micro_batch, 1) for step in calm().steps for micro_batch in step])
     recipe = calm().recipe
     return loop.train(
-        trainer, recipe, drawn, pace=pace, show=lambda run: None, evaluate=None, eval_every=None, probe=None
+        trainer,
+        recipe,
+        drawn,
+        pace=pace,
+        show=lambda run: None,
+        evaluate=None,
+        eval_every=None,
+        probe=None,
+        meter=Meter(lambda: Reading(at_s=0.0)),
     )
 
 
