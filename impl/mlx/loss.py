@@ -21,7 +21,7 @@ def row_nats(x, weight, targets, softcap):  # (N, C), (V, C), (N,) -> (N,) float
     """Each row's cross-entropy in nats, 0 where the target is -1; no gradient."""
     table = weight.astype(x.dtype)
     nats = []
-    for chunk, chunk_targets in _split(CHUNK_BYTES, table, x, targets):
+    for chunk, chunk_targets in _split(CHUNK_BYTES, len(table), x, targets):
         nats.append(_nats(_after(nats[-1:], chunk) @ table.T, chunk_targets, softcap)[0])
     return mx.concatenate(nats)
 
@@ -42,7 +42,7 @@ def _loss_and_grads(x, weight, targets, softcap):  # -> (), (N, C), (V, C) float
     count = _count(targets)
     table = weight.astype(x.dtype)
     nats, dx, dweight = [], [], mx.zeros_like(weight)
-    for chunk, chunk_targets in _split(CHUNK_BYTES, table, x, targets):
+    for chunk, chunk_targets in _split(CHUNK_BYTES, len(table), x, targets):
         chunk = _after([dweight, *nats[-1:], *dx[-1:]], chunk)
         logits = chunk @ table.T
         chunk_nats, tanh, exps, total = _nats(logits, chunk_targets, softcap)
@@ -78,9 +78,9 @@ def _count(targets):  # (N,) -> () float32
     return mx.maximum((targets >= 0).sum(), 1).astype(mx.float32)
 
 
-def _split(limit_bytes, table, x, targets):  # (V, C), (n, ...), (n,) -> pairs of rows
+def _split(limit_bytes, vocabulary, x, targets):  # (n, ...), (n,) -> pairs of rows
     """`x` and `targets` in pieces whose rows of float32 logits stay within the limit of the default device."""
-    rows = max(1, limit_bytes["cpu" if mx.default_device() == mx.cpu else "gpu"] // (4 * table.shape[0]))
+    rows = max(1, limit_bytes["cpu" if mx.default_device() == mx.cpu else "gpu"] // (4 * vocabulary))
     return [(x[i : i + rows], targets[i : i + rows]) for i in range(0, x.shape[0], rows)]
 
 

@@ -105,7 +105,7 @@ class Trainer:
         self.steps = int(state["step"])
         self._write({name: self._kept(name, state[name]) for name in self.params})
         self.moments[:] = [
-            [self._gathered(group, [self._kept(name, state[f"{moment}.{name}"]) for name in group.names])
+            [self._gathered(group, {name: self._kept(name, state[f"{moment}.{name}"]) for name in group.names})
              for moment in ("first", "second")]
             for group in self.groups
         ]  # fmt: skip
@@ -124,21 +124,30 @@ class Trainer:
         return self.backend.array(np.array(rates, np.float32))
 
     def _update(self, grads, rates):  # -> () float32, the norm of the gradients
-        held = self.params
+        params = self.params
+        held = [[self._gathered(group, x) for x in (params, grads)] for group in self.groups]
+        new = self._advance(held, self.moments, rates)
+        self.moments[:] = [moments for _, *moments in new]
+        each = [zip(group.names, params, strict=True) for group, (params, *_) in zip(self.groups, new, strict=True)]
+        self._write({name: param for params in each for name, param in params})
+        return mx.sqrt(sum(grad.square().sum(-1).sum() for grad in grads.values()))  # mlx-cpu adds one by one: rows
+
+    def _advance(self, held, moments, rates):  # [parameters, gradients] and [first, second] of each group
+        """Every group's new parameters and moments, in one function, so that it compiles into one call."""
+        new = []
         for i, group in enumerate(self.groups):
-            params, grad = (self._gathered(group, [x[name] for name in group.names]) for x in (held, grads))
             if isinstance(group.rule, Muon):
-                new = muon.step(params, grad, *self.moments[i], rates[i], group.rule, self.muon_dtype)
+                step = muon.step(*held[i], *moments[i], rates[i], group.rule, self.muon_dtype)
             else:
                 dtype = self.stored[group.names[0]]
-                each = zip(params, grad, *self.moments[i], strict=True)
-                new = zip(*[adamw.step(*x, rates[i], group.rule, dtype) for x in each], strict=True)
-            params, *self.moments[i] = (_float32(x) for x in new)
-            self._write(dict(zip(group.names, params, strict=True)))
-        return mx.sqrt(sum(grad.square().sum(-1).sum() for grad in grads.values()))  # mlx-cpu adds one by one: rows
+                each = zip(*held[i], *moments[i], strict=True)
+                step = zip(*[adamw.step(*x, rates[i], group.rule, dtype) for x in each], strict=True)
+            new.append([_float32(x) for x in step])
+        return new
 
     def _gathered(self, group, arrays):
         """Muon works on a stack of its group's matrices, AdamW on one array after the other."""
+        arrays = [arrays[name] for name in group.names]
         return mx.stack(arrays) if isinstance(group.rule, Muon) else arrays
 
     def _write(self, params):

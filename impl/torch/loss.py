@@ -5,7 +5,14 @@ computed twice: with t = tanh(z / s), dL/dz = (softmax(s t) - onehot) (1 - t^2) 
 N rows, C width, V vocabulary. Test with `pytest -m fast -k loss`.
 """
 
+from importlib.util import find_spec
+
 import torch
+
+if find_spec("triton"):  # comes with PyTorch for CUDA
+    from impl.torch import logit_kernel
+else:
+    logit_kernel = None
 
 CHUNK_BYTES = {"cpu": 2**24, "cuda": 2**28, "mps": 2**28}  # of logits, as float32, for one product
 BLOCK_BYTES = {"cpu": 2**20, "cuda": 2**28, "mps": 2**28}  # of those, for the element-wise operations: a CPU's cache
@@ -20,8 +27,8 @@ def row_nats(x, weight, targets, softcap):  # (N, C), (V, C), (N,) -> (N,) float
     """Each row's cross-entropy in nats, 0 where the target is -1; no gradient."""
     table = weight.to(x.dtype)
     nats = []
-    for chunk, chunk_targets in _split(CHUNK_BYTES, table, x, targets):
-        for block, block_targets in _split(BLOCK_BYTES, table, chunk @ table.T, chunk_targets):
+    for chunk, chunk_targets in _split(CHUNK_BYTES, len(table), x, targets):
+        for block, block_targets in _split(BLOCK_BYTES, len(table), chunk @ table.T, chunk_targets):
             nats.append(_nats(block, block_targets, softcap)[0])
     return torch.cat(nats)
 
@@ -50,16 +57,28 @@ def _loss_and_grads(x, weight, targets, softcap):  # -> (), (N, C), (V, C) float
     count = _count(targets)
     table = weight.to(x.dtype)
     nats, dx, dweight = [], [], torch.zeros_like(weight)
-    for chunk, chunk_targets in _split(CHUNK_BYTES, table, x, targets):
-        blocks = []
-        for block, block_targets in _split(BLOCK_BYTES, table, chunk @ table.T, chunk_targets):
-            block_nats, tanh, exps, total = _nats(block, block_targets, softcap)
-            nats.append(block_nats)
-            blocks.append(_dlogits(tanh, exps, total, block_targets, count).to(x.dtype))
-        dlogits = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+    one_pass = logit_kernel is not None and x.device.type == "cuda" and x.dtype == torch.bfloat16
+    for chunk, chunk_targets in _split(CHUNK_BYTES, len(table), x, targets):
+        logits = chunk @ table.T
+        if one_pass:
+            nats.append(logit_kernel.cross_entropy(logits, chunk_targets, count, softcap))
+            dlogits = logits
+        else:
+            chunk_nats, dlogits = _in_blocks(logits, chunk_targets, count, softcap)
+            nats.append(chunk_nats)
         dx.append(dlogits @ table)
         dweight += (dlogits.T @ chunk).float()
     return torch.cat(nats).sum() / count, torch.cat(dx), dweight
+
+
+def _in_blocks(logits, targets, count, softcap):  # (n, V), (n,), () -> (n,) float32, (n, V)
+    """Each row's cross-entropy and the derivative of their sum / count, in the logits' dtype."""
+    nats, dlogits = [], []
+    for block, block_targets in _split(BLOCK_BYTES, logits.shape[1], logits, targets):
+        block_nats, tanh, exps, total = _nats(block, block_targets, softcap)
+        nats.append(block_nats)
+        dlogits.append(_dlogits(tanh, exps, total, block_targets, count).to(logits.dtype))
+    return torch.cat(nats), dlogits[0] if len(dlogits) == 1 else torch.cat(dlogits)
 
 
 def _nats(logits, targets, softcap):  # (n, V), (n,) -> (n,), 2 x (n, V), (n, 1); float32
@@ -82,7 +101,7 @@ def _count(targets):  # (N,) -> () float32
     return (targets >= 0).sum().clamp(min=1).float()
 
 
-def _split(limit_bytes, table, x, targets):  # (V, C), (n, ...), (n,) -> pairs of rows
+def _split(limit_bytes, vocabulary, x, targets):  # (n, ...), (n,) -> pairs of rows
     """`x` and `targets` in pieces whose rows of float32 logits stay within the limit of x's device."""
-    rows = max(1, limit_bytes[x.device.type] // (4 * table.shape[0]))
+    rows = max(1, limit_bytes[x.device.type] // (4 * vocabulary))
     return zip(x.split(rows), targets.split(rows), strict=True)

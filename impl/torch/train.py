@@ -5,6 +5,7 @@ Test with `pytest -m fast -k train`.
 
 import numpy as np
 import torch
+from torch import nn
 
 from impl.backend import compiles
 from impl.spec import Hyper, Muon, Recipe
@@ -32,9 +33,8 @@ class Trainer:
         if self.compiled:
             torch._dynamo.reset()  # after eight shapes, other trainers' among them, it would silently stop compiling
         maybe_compiled = torch.compile(dynamic=False) if self.compiled else lambda function: function
-        self._loss = maybe_compiled(self.model.loss)
-        adamw_step = cpu.adamw_step if backend.device.type == "cpu" else adamw.step
-        self._muon_step, self._adamw_step = maybe_compiled(muon.step), maybe_compiled(adamw_step)
+        self._adamw_step = cpu.adamw_step if backend.device.type == "cpu" else adamw.step
+        self._loss, self._compiled_advance = maybe_compiled(self.model.loss), maybe_compiled(self._advance)
         self.load({"step": np.array(0)} | params | self._no_moments())
 
     def step(self, micro_batches, hyper: Hyper) -> tuple[float, float]:
@@ -47,11 +47,12 @@ class Trainer:
         for inputs, targets in micro_batches:
             loss, new = self.loss_and_grads(inputs, targets)
             losses.append(loss)
-            grads = new if grads is None else {name: grad.add_(new[name]) for name, grad in grads.items()}
+            if grads is not None:
+                torch._foreach_add_(list(new.values()), list(grads.values()))
+            grads = new
         if len(losses) > 1:
-            grads = {name: grad.div_(len(losses)) for name, grad in grads.items()}
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads.values()]))
-        self._update(grads, rates)
+            torch._foreach_div_(list(grads.values()), len(losses))
+        norm = self._update(grads, rates)
         loss = sum(losses) / len(losses)
         self.backend.sync(loss, norm, self.params, self.moments)
         return float(loss), float(norm)
@@ -102,7 +103,7 @@ class Trainer:
         self.steps = int(state["step"])
         self._write({name: self._kept(name, state[name]) for name in self.params})
         self.moments = [
-            [self._gathered(group, [self._kept(name, state[f"{moment}.{name}"]) for name in group.names])
+            [self._gathered(group, {name: self._kept(name, state[f"{moment}.{name}"]) for name in group.names})
              for moment in ("first", "second")]
             for group in self.groups
         ]  # fmt: skip
@@ -121,26 +122,35 @@ class Trainer:
         return self.backend.array(np.array(rates, np.float32))
 
     @torch.no_grad()
-    def _update(self, grads, rates):
+    def _update(self, grads, rates):  # -> () float32, the norm of the gradients
+        held = [[self._gathered(group, x) for x in (self.params, grads)] for group in self.groups]
+        new = self._compiled_advance(held, self.moments, rates)
+        self.moments = [moments for _, *moments in new]
+        each = [zip(group.names, params, strict=True) for group, (params, *_) in zip(self.groups, new, strict=True)]
+        self._write({name: param for params in each for name, param in params})
+        return nn.utils.get_total_norm(grads.values())
+
+    def _advance(self, held, moments, rates):  # [parameters, gradients] and [first, second] of each group
+        """Every group's new parameters and moments, in one function, so that it compiles into one call."""
+        new = []
         for i, group in enumerate(self.groups):
-            params, grad = (self._gathered(group, [x[name] for name in group.names]) for x in (self.params, grads))
             if isinstance(group.rule, Muon):
-                new = self._muon_step(params, grad, *self.moments[i], rates[i], group.rule, self.muon_dtype)
+                step = muon.step(*held[i], *moments[i], rates[i], group.rule, self.muon_dtype)
             else:
                 dtype = self.stored[group.names[0]]
-                each = zip(params, grad, *self.moments[i], strict=True)
-                new = zip(*[self._adamw_step(*x, rates[i], group.rule, dtype) for x in each], strict=True)
-            params, *self.moments[i] = (_float32(x) for x in new)
-            self._write(dict(zip(group.names, params, strict=True)))
+                each = zip(*held[i], *moments[i], strict=True)
+                step = zip(*[self._adamw_step(*x, rates[i], group.rule, dtype) for x in each], strict=True)
+            new.append([_float32(x) for x in step])
+        return new
 
     def _gathered(self, group, arrays):
         """Muon works on a stack of its group's matrices, AdamW on one array after the other."""
+        arrays = [arrays[name] for name in group.names]
         return torch.stack(arrays) if isinstance(group.rule, Muon) else arrays
 
     @torch.no_grad()
     def _write(self, params):
-        for name, param in params.items():
-            self.params[name].copy_(param)
+        torch._foreach_copy_([self.params[name] for name in params], list(params.values()))
 
     def _kept(self, name, values):
         """`values` in float32, on the grid of the dtype that `name` is stored in."""
