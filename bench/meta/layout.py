@@ -27,6 +27,7 @@ ONE_SIDED: dict[str, dict[str, str]] = {
         "_keep_freed_memory": "PyTorch leaves large arrays on the CPU to the system's allocator",
     },
     "impl/torch/logit_kernel.py": {},  # MLX's compiler computes twice and stores once
+    "impl/torch/rotary_kernel.py": {},  # likewise
     "impl/torch/loss.py": {
         "_CrossEntropy": "a custom gradient is a class in PyTorch, a decorated function in MLX",
         "_in_blocks": "on CUDA a kernel of its own takes its place",

@@ -33,6 +33,11 @@ def rope(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     return gradient.turned(x, cos, sin)
 
 
+def rotated_norm(x, cos, sin, eps):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
+    """rms_norm(rope(x))."""
+    return rms_norm(rope(x, cos, sin), eps)
+
+
 def window_mask(queries, keys, window, dtype):  # 2 x range -> (queries, keys)
     """0 where query i may see key j: i - W <= j <= i, so W + 1 keys; elsewhere -inf. Added: quicker than a boolean."""
     reach = mx.arange(queries.start, queries.stop)[:, None] - mx.arange(keys.start, keys.stop)
@@ -111,7 +116,7 @@ class Attention(nn.Module):
         if value_embed is not None:
             gate = model.gate_scale * mx.sigmoid(self.ve_gate(x[..., : model.gate_channels]).astype(mx.float32))
             v = gradient.scaled_rows(v, value_embed.reshape(heads), gate)
-        q, k = (rms_norm(rope(y, cos, sin), model.norm_eps) for y in (q, k))
+        q, k = (rotated_norm(y, cos, sin, model.norm_eps) for y in (q, k))
         return self.c_proj(attention(q, k, v, self.window).reshape(x.shape))
 
 

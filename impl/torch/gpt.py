@@ -6,6 +6,8 @@ dtypes. B batch, T tokens, C width, H heads, K key/value heads, D head size, V v
 Test with `pytest -m fast -k gpt`.
 """
 
+from importlib.util import find_spec
+
 import numpy as np
 import torch
 from torch import nn
@@ -15,6 +17,11 @@ from impl.spec import Dtypes, Model
 from impl.torch import cpu, windowed
 from impl.torch.activation import squared_relu
 from impl.torch.loss import cross_entropy, row_nats, softcapped
+
+if find_spec("triton"):  # comes with PyTorch for CUDA
+    from impl.torch import rotary_kernel
+else:
+    rotary_kernel = None
 
 
 def rms_norm(x, eps):  # (..., N) -> (..., N)
@@ -33,6 +40,13 @@ def rope(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     cos, sin = (table[:, None, :].to(x.dtype) for table in (cos, sin))
     left, right = x.chunk(2, dim=-1)
     return torch.cat((left * cos + right * sin, right * cos - left * sin), dim=-1)
+
+
+def rotated_norm(x, cos, sin, eps):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
+    """rms_norm(rope(x))."""
+    if rotary_kernel and x.device.type == "cuda" and x.dtype == torch.bfloat16:
+        return rotary_kernel.rotated_norm(x, cos.to(x.dtype), sin.to(x.dtype), eps)
+    return rms_norm(rope(x, cos, sin), eps)
 
 
 def window_mask(tokens, window, device):  # -> (T, T) bool
@@ -107,7 +121,7 @@ class Attention(nn.Module):
         if value_embed is not None:
             gate = model.gate_scale * torch.sigmoid(self.ve_gate(x[..., : model.gate_channels]).float())
             v = (v.float() + gate[..., None] * value_embed.reshape(heads).float()).to(v.dtype)
-        q, k = (rms_norm(rope(y, cos, sin), model.norm_eps) for y in (q, k))
+        q, k = (rotated_norm(y, cos, sin, model.norm_eps) for y in (q, k))
         return self.c_proj(attention(q, k, v, self.window).reshape(x.shape))
 
 
