@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from bench import fingerprint, hardware, identity, subject
 from bench.measure import seconds
-from bench.training.meter import Background
+from bench.meter import Background
 from impl import backend as backends
 from impl.data import atomic
 from impl.data.prepare import default_cache

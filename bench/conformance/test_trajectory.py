@@ -10,12 +10,12 @@ import pytest
 
 from bench import trajectory
 from bench.check import Disagreement
+from bench.meter import Meter
 from bench.sensors import Reading
 from bench.strategies import params_of, recipe_of
 from bench.subject import load
 from bench.training import loop
 from bench.training.loop import Pace, Run
-from bench.training.meter import Meter
 from bench.trajectory import Course
 from impl.init import init
 from impl.spec import Model

@@ -12,9 +12,9 @@ import pytest
 
 from bench import identity, sensors
 from bench.measure import probe_gemm
+from bench.meter import Meter
 from bench.subject import NotSupported
 from bench.throughput import case, saved, sizes, table
-from bench.training.meter import Meter
 from impl import backend as backends
 from reports.flags import flags
 from reports.record import require_folder

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from bench.meter import Meter
 from bench.subject import BitsPerByte
-from bench.training.meter import Meter
 from impl.spec import Recipe
 from reports.record import rounded
 from reports.schema import Eval, Failure, Probe

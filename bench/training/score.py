@@ -14,11 +14,11 @@ from rich.console import Console
 from bench import ceiling, fingerprint, hardware, identity, memory, sensors
 from bench.evaluation import evaluate
 from bench.measure import probe_gemm, warm_up
+from bench.meter import Meter
 from bench.ours import Ours
 from bench.training.correctness import conform
 from bench.training.display import Display
 from bench.training.loop import Pace, Run, scored, train
-from bench.training.meter import Meter
 from bench.training.order import Order
 from impl import backend as backends
 from impl.data import progress as preparation

@@ -12,10 +12,10 @@ from unittest.mock import patch
 
 import pytest
 
+from bench.meter import Meter
 from bench.sensors import Counter, Reading
 from bench.subject import BitsPerByte
 from bench.training import loop
-from bench.training.meter import Meter
 from impl.spec import preset
 
 pytestmark = pytest.mark.fast

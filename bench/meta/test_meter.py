@@ -1,13 +1,13 @@
 """Energy is of what ran, unknown stays unknown, and what other processes did is told from our own.
 
-`pytest -m fast bench/training/test_meter.py`
+`pytest -m fast bench/meta/test_meter.py`
 """
 
 import pytest
 
+from bench import meter
+from bench.meter import Background, Meter
 from bench.sensors import Counter, Reading
-from bench.training import meter
-from bench.training.meter import Background, Meter
 
 pytestmark = [pytest.mark.fast, pytest.mark.meta]
 
