@@ -9,6 +9,8 @@ from hypothesis import given
 
 from bench.check import agree
 from bench.strategies import SEEDS, models, params_of, recipe_of, tokens_of
+from impl.spec import Model
+from impl.spec.model import ACTIVATIONS
 
 pytestmark = pytest.mark.fast
 
@@ -53,6 +55,16 @@ def ask_loss(recipe):
 def test_activations_match_oracle(subject, policy, model, seed):
     recipe = recipe_of(model)
     agree(subject, "activations", policy, inputs_of(model, seed), ask_model(recipe, "activations"), key=(recipe,))
+
+
+@pytest.mark.parametrize("activation", [name for name in ACTIVATIONS if name != Model().activation])
+def test_other_activations_match_oracle(subject, policy, activation):
+    model = Model(
+        sequence_len=12, vocab_size=40, depth=2, width=16, heads=2, kv_heads=1, gate_channels=4, activation=activation
+    )
+    recipe, inputs = recipe_of(model), inputs_of(model, 3)
+    agree(subject, "activations", policy, inputs, ask_model(recipe, "activations"), key=(recipe,))
+    agree(subject, "grads", policy, inputs, ask_grads(recipe), key=(recipe,))
 
 
 @given(model=models(), seed=SEEDS)

@@ -18,7 +18,9 @@ PACKAGES = ("impl", "bench", "reports")
 MIRRORED = ("impl/torch", "impl/mlx")
 # Definitions that one framework alone needs, and why; apart from these, names differ in the framework's own name only.
 ONE_SIDED: dict[str, dict[str, str]] = {
-    "impl/torch/activation.py": {},  # what MLX keeps of an activation, its own gradients decide
+    "impl/torch/activation.py": {
+        "_ReluSquared": "a custom gradient is a class in PyTorch, a decorated function in MLX"
+    },
     "impl/torch/windowed.py": {},  # MLX has no kernel that knows a window
     "impl/mlx/gradient.py": {},  # MLX's own gradients of some views fill whole arrays; PyTorch's are compiled
     "impl/torch/cpu.py": {},  # eager kernels pass over memory once an operation; MLX's are fused

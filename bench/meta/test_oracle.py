@@ -10,6 +10,7 @@ from impl.oracle import muon, ops
 from impl.oracle.gpt import GPT
 from impl.oracle.precision import FLOAT64, PRECISIONS, precision, to_tf32
 from impl.spec import NS5, POLAR_EXPRESS, Model, Muon
+from impl.spec.model import ACTIVATIONS
 
 pytestmark = [pytest.mark.fast, pytest.mark.meta]
 
@@ -65,6 +66,17 @@ def test_attention_gradient_is_the_derivative(window):
 
         expected = slope(output, (q, k, v)[index], direction)
         assert abs(np.sum(grad * direction) - expected) <= LIMIT * max(1, abs(expected))
+
+
+@pytest.mark.parametrize(("name", "at_one"), [("relu_squared", 1.0), ("gelu", 0.8411919906), ("silu", 0.7310585786)])
+def test_activation_gradient_is_the_derivative(name, at_one):
+    rng = np.random.default_rng(2)
+    x, dy = rng.normal(size=(2, 40))
+    forward, backward = (getattr(ops, name + suffix) for suffix in ("", "_backward"))
+    assert forward(np.ones(1), FLOAT64)[0] == pytest.approx(at_one, abs=1e-10)
+    slopes = np.array([slope(lambda y: forward(y, FLOAT64), value, 1.0) for value in x])
+    assert np.abs(backward(dy, x, FLOAT64) - dy * slopes).max() <= LIMIT
+    assert set(ACTIVATIONS) == {"relu_squared", "gelu", "silu"}, "one of them is not in this list"
 
 
 def test_a_wrong_gradient_is_seen():

@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from impl.mlx import gradient
+from impl.mlx import activation, gradient
 from impl.mlx.loss import cross_entropy, row_nats, softcapped
 from impl.spec import Dtypes, Model
 
@@ -121,15 +121,16 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """relu(x W1)^2 W2."""
+    """activation(x W1) W2."""
 
     def __init__(self, model: Model):
         super().__init__()
+        self.activation = getattr(activation, model.activation)
         self.c_fc = Linear(model.width, model.mlp_ratio * model.width)
         self.c_proj = Linear(model.mlp_ratio * model.width, model.width)
 
     def __call__(self, x):  # (B, T, C) -> (B, T, C)
-        return self.c_proj(gradient.relu_squared(self.c_fc(x)))
+        return self.c_proj(self.activation(self.c_fc(x)))
 
 
 class Block(nn.Module):

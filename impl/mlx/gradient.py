@@ -51,17 +51,6 @@ def scaled_rows(x, y, scale):  # 2 x (..., N), (...) float32 -> (..., N)
     return function(x, y, scale)
 
 
-def relu_squared(x):
-    """max(x, 0)^2."""
-    function = mx.custom_function(lambda x: mx.maximum(x, 0).square())
-
-    @function.vjp
-    def backward(x, dy, _):
-        return (2 * mx.maximum(again(x), 0) * again(dy))[0]
-
-    return function(x)
-
-
 def rows(table, tokens, dtype):  # (V, C) float32, (B, T) -> (B, T, C)
     """Rows of the table, rounded to `dtype` before they are copied; their gradients sum in float32."""
     function = mx.custom_function(lambda table: table.astype(dtype)[tokens])

@@ -28,7 +28,7 @@ class Layer:
     y: np.ndarray  # attention output, (B, T, C)
     middle: np.ndarray  # x after the attention
     m: np.ndarray  # normed input of the MLP
-    hidden: np.ndarray  # before the squared ReLU
+    hidden: np.ndarray  # before the activation
 
 
 class GPT:
@@ -70,7 +70,8 @@ class GPT:
         middle = p.kernel(x + p.matmul(y, w[f"{h}.attn.c_proj.weight"].T))
         m = ops.rms_norm(middle, model.norm_eps, p)
         hidden = p.matmul(m, w[f"{h}.mlp.c_fc.weight"].T)
-        out = p.kernel(middle + p.matmul(ops.relu_squared(hidden, p), w[f"{h}.mlp.c_proj.weight"].T))
+        active = getattr(ops, model.activation)(hidden, p)
+        out = p.kernel(middle + p.matmul(active, w[f"{h}.mlp.c_proj.weight"].T))
         self.layers.append(Layer(entered, x, n, rotated, (q, k, v), gate, ve, y, middle, m, hidden))
         self.activations[f"h.{i}.attn"], self.activations[f"h.{i}"] = middle, out
         return out
@@ -118,8 +119,9 @@ class GPT:
     def _block_backward(self, i: int, dout):
         """From the derivative by the block's output to that by its input (after the residual scalars)."""
         model, p, h, saved = self.model, self.p, f"transformer.h.{i}", self.layers[i]
-        dhidden = self._linear_backward(f"{h}.mlp.c_proj.weight", ops.relu_squared(saved.hidden, p), dout)
-        dhidden = ops.relu_squared_backward(dhidden, saved.hidden, p)
+        activation, derivative = (getattr(ops, model.activation + suffix) for suffix in ("", "_backward"))
+        dactive = self._linear_backward(f"{h}.mlp.c_proj.weight", activation(saved.hidden, p), dout)
+        dhidden = derivative(dactive, saved.hidden, p)
         dm = self._linear_backward(f"{h}.mlp.c_fc.weight", saved.m, dhidden)
         dmiddle = p.kernel(dout + ops.rms_norm_backward(dm, saved.middle, model.norm_eps, p))
         dy = self._linear_backward(f"{h}.attn.c_proj.weight", saved.y, dmiddle)

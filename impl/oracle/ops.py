@@ -7,6 +7,8 @@ import numpy as np
 
 from impl.oracle.precision import Precision
 
+GELU_SCALE, GELU_CUBE = (2 / np.pi) ** 0.5, 0.044715  # Hendrycks and Gimpel, arXiv:1606.08415
+
 
 def rms_norm(x, eps: float, p: Precision):  # (..., C) -> (..., C)
     return p.kernel(x * inverse_rms(x, eps, p))
@@ -96,6 +98,30 @@ def relu_squared(x, p: Precision):
 
 def relu_squared_backward(dy, x, p: Precision):
     return p.kernel(dy * 2 * np.maximum(x, 0))
+
+
+def gelu(x, p: Precision):
+    """x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3)."""
+    return p.kernel(0.5 * x * (1 + np.tanh(_gelu_angle(x))))
+
+
+def gelu_backward(dy, x, p: Precision):
+    t = np.tanh(_gelu_angle(x))
+    return p.kernel(dy * 0.5 * (1 + t + x * (1 - t * t) * GELU_SCALE * (1 + 3 * GELU_CUBE * x * x)))
+
+
+def _gelu_angle(x):
+    return GELU_SCALE * (x + GELU_CUBE * x * x * x)
+
+
+def silu(x, p: Precision):
+    """x sigmoid(x)."""
+    return p.kernel(x / (1 + np.exp(-x)))
+
+
+def silu_backward(dy, x, p: Precision):
+    s = 1 / (1 + np.exp(-x))
+    return p.kernel(dy * s * (1 + x * (1 - s)))
 
 
 def softcap(x, cap: float):

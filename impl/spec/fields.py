@@ -8,6 +8,11 @@ def rule(default):
     return field(default=default, metadata={"hash": "recipe"})
 
 
+def later(default):
+    """A rule that older recipes did not name: it enters the recipe hash unless it has its default, so theirs stand."""
+    return field(default=default, metadata={"hash": "recipe", "later": True})
+
+
 def size(default):
     """A field that says *how much* (widths, batch in tokens, learning rates): it enters the config hash."""
     return field(default=default, metadata={"hash": "config"})

@@ -5,9 +5,10 @@ B batch, T tokens, C width, H heads, K key/value heads, D head size, V vocabular
 
 from dataclasses import dataclass
 
-from impl.spec.fields import nearest_multiple, require_positive, rule, size
+from impl.spec.fields import later, nearest_multiple, require_positive, rule, size
 
 SOFTCAP_LIMIT = 60.0  # exp of a capped logit, summed over a vocabulary, must fit float32: the losses shift nothing
+ACTIVATIONS = ("relu_squared", "gelu", "silu")  # GELU by tanh, as GPT-2's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Model:
     heads: int = size(4)
     kv_heads: int = size(4)
     mlp_ratio: int = size(4)
+    activation: str = later("relu_squared")
     window_pattern: str = rule("SSSL")
     norm_eps: float = rule(1.1920929e-7)  # float32's machine epsilon, whatever the dtype of the input
     rope_base: float = rule(10_000.0)
@@ -53,6 +55,8 @@ class Model:
             raise ValueError(
                 f"gate_channels={self.gate_channels} exceeds width={self.width}; try gate_channels={self.width}"
             )
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation={self.activation!r} is unknown; try one of {list(ACTIVATIONS)}")
         if not self.window_pattern or set(self.window_pattern) - set("SL"):
             raise ValueError(f"window_pattern={self.window_pattern!r} may hold only S and L; try 'SSSL'")
 

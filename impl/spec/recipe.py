@@ -63,6 +63,8 @@ def _chosen(node: Any, which: str) -> dict:
     chosen = {}
     for f in fields(node):
         value = getattr(node, f.name)
+        if f.metadata.get("later") and value == f.default:
+            continue
         if f.metadata.get("hash") == which:
             chosen[f.name] = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
         elif is_dataclass(value) and "hash" not in f.metadata:

@@ -14,8 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from impl.spec import Dtypes, Model
-from impl.torch import cpu, windowed
-from impl.torch.activation import squared_relu
+from impl.torch import activation, cpu, windowed
 from impl.torch.loss import cross_entropy, row_nats, softcapped
 
 if find_spec("triton"):  # comes with PyTorch for CUDA
@@ -126,15 +125,16 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """relu(x W1)^2 W2."""
+    """activation(x W1) W2."""
 
     def __init__(self, model: Model):
         super().__init__()
+        self.activation = getattr(activation, model.activation)
         self.c_fc = Linear(model.width, model.mlp_ratio * model.width)
         self.c_proj = Linear(model.mlp_ratio * model.width, model.width)
 
     def forward(self, x):  # (B, T, C) -> (B, T, C)
-        return self.c_proj(squared_relu(self.c_fc(x)))
+        return self.c_proj(self.activation(self.c_fc(x)))
 
 
 class Block(nn.Module):
