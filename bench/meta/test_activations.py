@@ -16,7 +16,6 @@ pytestmark = pytest.mark.meta
 DEFAULT = Model().activation
 
 
-@pytest.mark.parametrize("policy", ["float32", "bfloat16"])
 @pytest.mark.parametrize("suffix", ["", "_backward"])
 @pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != DEFAULT])
 def test_another_activation_is_seen(name, suffix, policy):
