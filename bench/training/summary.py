@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from reports import derived, peaks
+from reports import derived, peaks, standing
 from reports.record import Record
 
 
@@ -46,6 +46,7 @@ def own_keys(record: Record) -> dict[str, str]:
         passes += " (more than one pass over the text: memory-limited, ranked apart)"
     keys = {
         "preset": f"{record.identity.preset}, division {record.identity.division}",
+        "compare_with": standing.line(record),
         "precision": run.policy,
         "mfu_of": peak.name if peak else "n/a",
         "mfu_measured": f"{_percent(derived.measured_mfu(record))} % of {best.name}" if best else "n/a",
