@@ -18,7 +18,7 @@ from rich.console import Console
 
 from bench.meta.command import TRAIN, only_line, run, start
 from bench.subject import BitsPerByte
-from bench.training import score
+from bench.training import journal, score
 from bench.training.order import Order
 from impl.backend import out_of_memory
 from impl.data import corpus, shards
@@ -169,7 +169,11 @@ def test_an_interrupt_in_mid_training_leaves_nothing_half(name, train, cache, tm
                 break
         child.send_signal(getattr(signal, name))
         output, _ = child.communicate(timeout=15)  # not the rest of the minute
-    assert not [path for path in (tmp_path / "reports").rglob("*") if path.is_file()]
+    (left,) = [path for path in (tmp_path / "reports").rglob("*") if path.is_file()]
+    assert left.name.endswith(journal.SUFFIX)  # the run's live file, and no report
+    assert [line.kind for line in map(journal.parsed, left.read_bytes().splitlines())][-1] == (
+        "step" if name == "SIGKILL" else "end"
+    )
     for path in cache.iterdir():
         assert path.suffix == ".lock" or path.name in ("scans", "ceiling", "conformance") or Prepared.open(path)
     assert not [path for path in cache.rglob("*.tmp")]
@@ -206,7 +210,7 @@ def test_a_full_disk_takes_the_report_but_not_the_score(train, tmp_path):
     assert status == 1 and re.search(r"^val_bpb: +\d", output, re.M), output
     line = only_line(output, str(tmp_path / "reports"))
     assert re.search(r"the report was not written \(File too large\); free space or name another folder$", line)
-    files = [path for path in (tmp_path / "reports").rglob("*") if path.is_file()]
+    files = [path for path in (tmp_path / "reports").rglob("*") if path.is_file() and path.suffix != ".jsonl"]
     assert [path.name for path in files] == ["earlier.json"] and files[0].read_text() == "whole"
 
 

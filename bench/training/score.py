@@ -18,6 +18,7 @@ from bench.meter import Meter
 from bench.ours import Ours
 from bench.training.correctness import conform
 from bench.training.display import Display
+from bench.training.journal import Journal
 from bench.training.loop import Pace, Run, scored, train
 from bench.training.order import Order
 from impl import backend as backends
@@ -85,20 +86,24 @@ def _pace(order: Order, recipe: Recipe) -> Pace:
     return Pace(recipe.schedule.budget_s, recorded.run.steps.progress)
 
 
-def run(job: Job, console: Console) -> Record:
+def run(job: Job, console: Console, journal: Journal | None = None) -> Record:
     """Do the whole job. The record of a failed run has no result but every step until then."""
     start_s = time.monotonic()
-    recipe, order = job.recipe, job.order
+    recipe, order, journal = job.recipe, job.order, journal or Journal()
     with preparation.shown() as report:
         prepared = prepare(order.data, recipe.model.vocab_size, recipe.data, progress=report)
+    journal.begin(job, identity.of_run(order, job, prepared))
+    journal.phase("checking against the oracle")
     conformance = conform(job, console)
     console.print("looking for what this machine does at best")
+    journal.phase("looking for what this machine does at best")
     found = ceiling.in_a_child(job.backend, job.machine)
     subject = Ours(job.backend)
     trainer = subject.trainer(recipe, subject.init(recipe, order.seed), job.policy, compiled=True)
     scoring = windows(prepared, recipe.model.sequence_len)
     precision = seen(subject, job.policy, console)
     console.print(f"warming up: {job.backend.name}, preset {job.preset} ({job.why}), {job.policy}")
+    journal.phase("warming up")
     warmup, compile_s = warm(trainer, recipe)
     probes = [probe_gemm(job.backend, job.policy, "before")]
 
@@ -106,6 +111,7 @@ def run(job: Job, console: Console) -> Record:
         return evaluate(lambda *rows: job.backend.numpy(trainer.nats(*rows)), scoring, recipe.data.device_batch)
 
     console.print(f"warm after {warmup.seconds:.1f} s ({compile_s:.1f} s of compiling); scoring the start")
+    journal.phase("scoring the start")
     initial = scored(Run(), score)
     if initial is None:
         raise Unscorable(f"the untrained model's score is not finite with --set {order.settings}; take values back")
@@ -115,6 +121,13 @@ def run(job: Job, console: Console) -> Record:
     published = peaks.published(job.machine, job.backend.name, precision)
     peak = peaks.denominator(published, peaks.measured(found, probes, job.policy))
     meter = Meter(lambda: sensors.read(job.backend.name))
+    journal.start(initial, peak)
+
+    def told(so_far: Run) -> None:
+        show(so_far)
+        throttled = meter.throttled if so_far.probes else None  # nothing was read before the first
+        journal.step(so_far, job.pace.share(so_far), job.backend.peak_memory_bytes, throttled)
+
     with (
         Display(recipe, job.pace, tokens_per_byte, peak, console) as show,
         closing(subject.prefetch(source, recipe.accumulation())) as ahead,
@@ -124,12 +137,13 @@ def run(job: Job, console: Console) -> Record:
             recipe,
             ahead,
             pace=job.pace,
-            show=show,
+            show=told,
             evaluate=score,
             eval_every=order.eval_every,
             probe=lambda: probe_gemm(job.backend, job.policy, "during"),
             meter=meter,
         )
+    journal.phase("scoring the end")
     probes += [*measured.probes, probe_gemm(job.backend, job.policy, "after")]
     final = None if measured.failure else scored(measured, score)
     result = final and schema.Result(

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from bench.training import score, summary
+from bench.training.journal import Journal
 from impl.backend import out_of_memory
 from impl.data.errors import DataError
 from reports import check, peaks, record
@@ -35,12 +36,14 @@ def test_training_learns_real_text(job, pytestconfig):
 def _run(job, pytestconfig):
     """The job with its output past pytest's capture: progress is for whoever waits."""
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    with _told_in_one_line(job), capture.global_and_fixture_disabled():
+    folder = pytestconfig.getoption("report")
+    with _told_in_one_line(job), capture.global_and_fixture_disabled(), Journal(folder) as journal:
         print()
         console, start_s = Console(), time.monotonic()
-        measured = score.run(job, console)
+        measured = score.run(job, console, journal)
         summary.print_summary(measured, time.monotonic() - start_s, console)  # first: no full disk takes the score
-        path = record.save(measured, pytestconfig.getoption("report"))
+        path = record.save(measured, folder)
+        journal.end(measured, path)
         summary.print_row("report", str(path), console)
     return measured, path
 
