@@ -49,14 +49,15 @@ def _scores(alt, rows: Sequence[Row], name: str):
 
 def _gains(alt, rows: Sequence[Row]):
     """All data sets on one scale, in percent."""
-    several = len({row.config for row in rows}) > 1
+    order = list(dict.fromkeys(row.config or PRESET for row in rows))
+    several, first = len(order) > 1, order[0]
     points = [
         {"data": row.data, "config": row.config or PRESET, "gain": gain}
         for row in rows
+        if not (several and row.config == first)
         for gain in (row.over_first if several else row.over_unigram).values()
     ]
-    order = list(dict.fromkeys(row.config or PRESET for row in rows))
-    over = f"over {order[0]}" if several else "over a unigram model of the same tokens"
+    over = f"over {first}" if several else "over a unigram model of the same tokens"
     return (
         alt.Chart(alt.Data(values=points), width=2 * WIDTH, height=HEIGHT)
         .mark_point(filled=True, size=60, opacity=0.8)
@@ -64,7 +65,12 @@ def _gains(alt, rows: Sequence[Row]):
             x=alt.X("config:N", title=None, sort=order, axis=alt.Axis(labelAngle=0)),
             xOffset="data:N",
             y=alt.Y("gain:Q", title="gain in bits per byte, %", scale=alt.Scale(zero=several, padding=12)),
-            color=alt.Color("data:N", title=None, scale=alt.Scale(range=["#1f6fb4", "#e8871e", "#35a67f", "#b3243b"])),
+            color=alt.Color(
+                "data:N",
+                title=None,
+                legend=alt.Legend(orient="bottom"),
+                scale=alt.Scale(range=["#1f6fb4", "#e8871e", "#35a67f", "#b3243b"]),
+            ),
         )
         .properties(title={"text": "Gain, comparable across data sets", "subtitle": over})
     )
