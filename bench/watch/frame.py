@@ -44,8 +44,8 @@ def _title(view: View, folder: str) -> Text:
         return Text.assemble(("nanomark ", "bold"), f"no run in {shown(folder)} yet", no_wrap=True, overflow="ellipsis")
     header = view.header
     settings = "".join(f" {key}={value}" for key, value in header.settings.items())
-    told = f"{header.backend} on {header.chip} · {header.preset}{settings}, {header.division} · {header.data}"
-    told += f" · seed {header.seed} · {header.policy}"
+    told = f"{header.backend} · {header.preset}{settings}, {header.division} · {header.data} · seed {header.seed}"
+    told += f" · {header.policy} · {header.chip}"
     return Text.assemble(("nanomark ", "bold"), shown(told), no_wrap=True, overflow="ellipsis")
 
 
