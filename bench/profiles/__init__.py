@@ -1,4 +1,4 @@
-"""Compatibility profiles: one run of ours by other programs' rules, so that their published numbers can be had again."""
+"""Compatibility profiles: one run of ours by other programs' rules, so that their published numbers come out again."""
 
 from bench.profiles.profile import PROFILES, Profile
 from bench.profiles.published import PUBLISHED, Result, results

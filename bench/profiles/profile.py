@@ -66,7 +66,7 @@ class Profile:
         return steps * at_once
 
     def stream(self, prepared: Prepared, recipe: Recipe, at_once: int) -> Iterator:
-        """Pairs of (inputs, targets), (B, T) each, B <= `at_once`, of validation: packed rows without end, or the split."""
+        """Pairs of (inputs, targets), (B, T) each, B <= `at_once`, of validation: packed without end, or the split."""
         length = recipe.model.sequence_len
         if self.eval_tokens is None:
             yield from unpacked(prepared, length, at_once)
