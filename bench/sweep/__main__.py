@@ -39,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.seeds < 1:
             raise ValueError(f"--seeds {options.seeds} must be at least 1; try 3")
         data = [name for name in dict.fromkeys(options.data.split(",")) if name]
+        if not data:
+            raise ValueError(f"--data={options.data} names no data set; try --data=sotu-v1")
         shared = {name: getattr(options, name) for name in ("recipe", "preset", "budget_s")}
         backend = backends.resolve(options.backend)
         precision = options.precision or _precision(options.preset, backend)
