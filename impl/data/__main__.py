@@ -10,6 +10,7 @@ from impl.data.batches import batches
 from impl.data.errors import DataError
 from impl.data.prepare import Prepared, default_cache, prepare
 from impl.data.progress import shown
+from impl.data.sources import SOURCES
 from impl.spec import Data, Model
 
 MEASURED_TOKENS = 20_000_000  # the packing of one epoch is measured on at most so many
@@ -18,12 +19,19 @@ EPILOG = """\
 examples:
   python -m impl.data prepare                          the embedded corpus, 4 MB, nothing is downloaded
   python -m impl.data prepare --vocab-size 2048        the same text, a smaller vocabulary
+  python -m impl.data prepare --data climbmix          what upstream trains on: 10 shards and the pinned one, 1 GB
+  python -m impl.data prepare --data climbmix --shards 2
+  python -m impl.data prepare --data enwik8.gz         a copy that you have; `enwik8` alone downloads it
   python -m impl.data prepare --data shards/           your own parquet shards with a `text` column
 
-A folder's files named val*.parquet are for validation; without any, the last file by name is. The folder is linked,
-not copied; its tokens are written once, two bytes each, so that no run tokenises. Interrupt at any time: finished
-parts are kept, and running it again goes on. A prepared directory is found again by content, so a second run with the
-same text and vocabulary does nothing.
+data sets by name (training takes the same names, and NAME:SHARDS for another number of shards):
+{names}
+
+A folder holds *.parquet or *.jsonl with a `text` each, or *.txt, which is cut into passages. Its files named val* are
+for validation; without any, the last file by name is. Parquet is linked, not copied; tokens are written once, two
+bytes each, so that no run tokenises. Interrupt at any time: finished parts and begun downloads are kept, and running it
+again goes on. A prepared directory is found again by content, so a second run with the same text and vocabulary does
+nothing.
 """
 
 
@@ -34,11 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "prepare",
         help="write shards, train the tokenizer, print the hashes",
         description="Write shards, train the tokenizer, print counts and the hashes that make scores comparable.",
-        epilog=EPILOG,
+        epilog=EPILOG.format(names=_names()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     model = Model()
-    command.add_argument("--data", default=corpus.NAME, metavar="DIR", help=f"default: {corpus.NAME}")
+    command.add_argument("--data", default=corpus.NAME, metavar="NAME|DIR", help=f"default: {corpus.NAME}")
+    command.add_argument("--shards", type=int, default=None, metavar="N", help="training shards of a data set by name")
     command.add_argument("--vocab-size", type=int, default=model.vocab_size, metavar="N", help="default: %(default)s")
     command.add_argument(
         "--sequence-len",
@@ -56,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.sequence_len < 1:
             raise DataError("--sequence-len", f"{options.sequence_len} is below 1", f"try {model.sequence_len}")
         with shown() as progress:
-            prepared = prepare(options.data, options.vocab_size, data, options.cache or default_cache(), progress)
+            source = options.data if options.shards is None else f"{options.data}:{options.shards}"
+            prepared = prepare(source, options.vocab_size, data, options.cache or default_cache(), progress)
         print(summary(prepared, options.sequence_len, data))
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -65,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted; finished parts are kept, run the same command to go on", file=sys.stderr)
         return 130
     return 0
+
+
+def _names() -> str:
+    return "\n".join(f"  {name:<18}{row.home}; licence {row.licence or 'unknown'}" for name, row in SOURCES.items())
 
 
 def summary(prepared: Prepared, sequence_len: int, data: Data) -> str:

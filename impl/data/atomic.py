@@ -15,11 +15,16 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{SUFFIX}")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        settle(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Name a finished file `path`, once its bytes are on the disk."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
 
 
 def sweep(folder: Path) -> None:

@@ -9,7 +9,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from impl.data import atomic, corpus, shards, tokens
+from impl.data import atomic, corpus, shards, sources, tokens
 from impl.data.digest import Digest
 from impl.data.errors import DataError
 from impl.data.prepared import FORMAT, SPLITS, TOKENIZER, TOKENS, Prepared, sha256, stamps, token_file
@@ -30,9 +30,10 @@ def prepare(
 ) -> Prepared:
     """The directory for `source` and `vocab_size`, made where the cache does not hold it yet.
 
-    `source` is "sotu-v1" or a folder of parquet shards with a `text` column: its files named val*.parquet are for
-    validation, or else the last file by name. Of `data` only the tokenizer's caps are used. A second process waits
-    for the first. Raises DataError for a bad source, too small a vocabulary or too little text for it, a full disk.
+    `source` is a name of `impl.data.sources`, NAME:SHARDS, or a folder of parquet shards with a `text` column, of JSON
+    lines or of plain text: its files named val* are for validation, or else the last file by name. Of `data` only the
+    tokenizer's caps are used. A second process waits for the first. Raises DataError for a bad source, too small a
+    vocabulary or too little text for it, a full disk.
     """
     require_size(vocab_size)
     cache = default_cache() if cache is None else cache
@@ -48,7 +49,7 @@ def _prepared(source: str | Path, vocab_size: int, data: Data, cache: Path, prog
     if str(source) == corpus.NAME:
         label, linked, digests = corpus.NAME, None, corpus.EXPECTED
     else:
-        label, linked = "folder", shards.find(Path(source))
+        label, linked = sources.resolve(source, cache, progress)
         shards.count(path for paths in linked.values() for path in paths)  # a bad footer is told before any is read
         digests = {split: _scan(paths, split, cache, progress) for split, paths in linked.items()}
     caps = [data.tokenizer_doc_chars, data.tokenizer_chars]
@@ -114,7 +115,7 @@ def _whole(path: Path, expected: Digest) -> bool:
         return False
 
 
-def _link(partial: Path, linked: dict[str, list[Path]]) -> None:
+def _link(partial: Path, linked: sources.Split) -> None:
     """Name the user's shards in the directory without copying them."""
     for split, paths in linked.items():
         shutil.rmtree(partial / split, ignore_errors=True)

@@ -3,7 +3,7 @@
 Test with `pytest bench/conformance/test_shards.py`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -70,11 +70,16 @@ def find(folder: Path) -> dict[str, list[Path]]:
     """
     if not folder.is_dir():
         raise DataError(folder, "there is no such folder", "give a folder of parquet shards, or sotu-v1")
-    paths = sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
-    val = [path for path in paths if path.name.startswith("val")] or paths[-1:]
+    return split(sorted(path for path in folder.glob("*.parquet") if not path.name.startswith(".")), folder)
+
+
+def split(paths: Sequence[Path], folder: Path) -> dict[str, list[Path]]:
+    """The sorted `paths` of `folder` by the rule of `find`."""
+    val = [path for path in paths if path.name.startswith("val")] or list(paths[-1:])
     train = [path for path in paths if path not in val]
     if not train:
-        reason = f"no training shard among {len(paths)} *.parquet files (validation takes one)"
+        kind = f"*{paths[0].suffix}" if paths else "*.parquet"
+        reason = f"no training shard among {len(paths)} {kind} files (validation takes one)"
         raise DataError(folder, reason, "add at least one shard for training and one for validation")
     return {"train": train, "val": val}
 
