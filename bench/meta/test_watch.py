@@ -5,20 +5,25 @@ Run with `pytest -m meta bench/meta/test_watch.py`.
 
 import io
 import os
+import pty
 import random
+import signal
+import subprocess
+import sys
 import time
 from math import log
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.meta import live
-from bench.meta.command import run
+from bench.meta.command import ROOT, run
 from bench.meta.records import failed_record, valid_record
 from bench.training import journal
+from bench.watch import curve
 from bench.watch import frame as frames
 from bench.watch import ledger as ledgers
 from bench.watch.__main__ import Watch, main
@@ -35,7 +40,7 @@ def drawn(view, ledger, width=80, height=24) -> list[str]:
     """The frame's rows as they reach a terminal."""
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
     console.print(frames.frame(view, ledger, width, height))
-    return console.file.getvalue().splitlines()
+    return console.file.getvalue().removesuffix("\n").split("\n")
 
 
 def look(path, width=80, height=24) -> list[str]:
@@ -151,11 +156,10 @@ def test_a_file_that_shrank_or_was_replaced_is_read_anew_and_one_that_is_gone_st
     assert len(follower.poll().steps) == 6
     path.write_bytes(content[: content.index(b'"step":3')])
     assert len(follower.poll().steps) == 2
-    (tmp_path / "other").write_bytes(content + content[content.rindex(b'{"at_s"') :])
-    (tmp_path / "other").replace(path)
-    assert len(follower.poll().steps) == 7
+    live.written(tmp_path / "other", losses=(5.0,) * 9).replace(path)  # longer
+    assert [step.loss for step in follower.poll().steps] == [5.0] * 9
     path.unlink()
-    assert len(follower.poll().steps) == 7
+    assert len(follower.poll().steps) == 9
 
 
 def test_a_folder_s_newest_run_is_followed(tmp_path, monkeypatch):
@@ -184,7 +188,8 @@ def mangled(draw):
         if kind == "number":
             lines[i] = ":".join([*parts[:j], draw(NUMBERS) + parts[j][parts[j].find(",") :], *parts[j + 1 :]])
         elif kind == "text":
-            lines[i] = lines[i].replace("warming", draw(WORDS)).replace("sotu", draw(WORDS)).replace("EPYC", "\\u009b")
+            word = draw(st.sampled_from(["warming", "sotu", "AMD", "made up", "cpu"]))
+            lines = [line.replace(word, draw(WORDS)) for line in lines]
         elif kind == "drop":
             lines[i] = ""
         elif kind == "repeat":
@@ -217,6 +222,22 @@ def test_no_file_can_end_or_steer_the_view(tmp_path_factory, content, width, hei
     assert all(row.isprintable() for row in rows)
 
 
+@given(
+    points=st.lists(st.tuples(st.floats(0, 1e8), st.floats(0, 1e38)), max_size=60),
+    marks=st.lists(st.tuples(st.floats(0, 1e8), st.floats(0, 1e38)), max_size=3),
+    width=st.integers(1, 90),
+    height=st.integers(1, 20),
+    falling=st.booleans(),
+)
+@example([(0.0, 5.0)], [(0.0, 5.0)], 30, 5, False)
+@settings(max_examples=200)
+def test_any_curve_fits(points, marks, width, height, falling):
+    drawn = curve.draw(points, marks, width, height, left=lambda y: f"{y:.3g}", falling=falling)
+    rows = Console(width=200).render_lines(drawn, pad=False)
+    assert len(rows) <= height
+    assert width < 22 or max(sum(len(segment.text) for segment in row) for row in rows) <= width
+
+
 def test_without_a_terminal_it_is_text(tmp_path):
     path = live.written(tmp_path)
     status, output = run("-m", "bench.watch", tmp_path, "--once", COLUMNS="80", LINES="24")
@@ -227,6 +248,23 @@ def test_without_a_terminal_it_is_text(tmp_path):
         file.write('{"at_s":9,"kind":"end","report":"x.json","failure":null}\n')
     status, output = run("-m", "bench.watch", path)
     assert status == 0 and output.startswith("finished | step: 6")
+
+
+def test_in_a_terminal_it_takes_the_screen_and_gives_it_back(tmp_path):
+    live.written(tmp_path)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "bench.watch", str(tmp_path)]
+    size = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **size}, stdout=theirs) as child:
+        seen = b""
+        while b"no earlier run here" not in seen:
+            seen += os.read(ours, 10_000)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(10) == 0
+    os.close(theirs)
+    seen += os.read(ours, 10_000)
+    os.close(ours)
+    assert seen.index(b"\x1b[?1049h") < seen.index(b"training") < seen.rindex(b"\x1b[?1049l")
 
 
 def test_a_path_that_is_not_there_is_told_in_one_line(tmp_path, capsys):
