@@ -65,8 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _list(self, under: str, query: str) -> None:
         mood = self._mood("listing")
-        if mood.isdecimal():
-            return self._refuse(int(mood))
+        if mood != "well":
+            return self._refuse(int(mood[:3]), Retry_After=mood[4:] or "0")
         names = sorted(name for name in self.web.files if name.startswith(under) and "/" not in name[len(under) :])
         if not names:
             return self._refuse(404)
