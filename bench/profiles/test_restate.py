@@ -44,7 +44,7 @@ def prepared(tmp_path_factory):
     texts = [f"{'a' * (i % 7)} the \u4f60{'  ' * (i % 3)}{i}" for i in range(40)]
     shards.write(folder / "a.parquet", texts, group_documents=9)
     tokens.write(folder / "a.arrow", folder / "a.parquet", TOKENIZER, "a test", lambda count: None)
-    return SimpleNamespace(tokenizer=TOKENIZER, token_files=lambda split: [folder / "a.arrow"])
+    return SimpleNamespace(tokenizer=TOKENIZER, token_files=lambda split: {"val": [folder / "a.arrow"]}[split])
 
 
 def cost(inputs, targets):  # 2 x (B, T) -> (B, T)

@@ -10,8 +10,8 @@ from math import log
 import numpy as np
 import pytest
 
-from bench.profiles import PROFILES, peak
-from bench.profiles.byte_table import SPACE, decoded, of_pieces, raw, spelled
+from bench.profiles import PROFILES
+from bench.profiles.byte_table import SPACE, decoded, of_pieces, raw
 from bench.profiles.profile import CHUNK
 from impl.data.tokenizer import Tokenizer
 from impl.spec import RECIPES, Data, Model, preset
@@ -99,7 +99,7 @@ def test_sentencepiece_pieces_count_for_their_text_and_a_space_for_the_text_befo
 
 def test_our_tokens_are_spelled_as_sentencepiece_would():
     """The bytes of a text are its own, but for a space after BOS and for all but the first in a row of them."""
-    table = spelled(TOKENIZER)
+    table = PROFILES["parameter-golf"].table(TOKENIZER)
     names = (b"a", b" the", b"  ", b" ", b"\xe4\xbd", b"\x80", b" \xe4")
     assert table.size[[ID[name] for name in names]].tolist() == [1, 3, 3, 0, 2, 1, 2]
     assert table.leads[[ID[name] for name in names]].tolist() == [False, True, True, True, False, False, False]
@@ -121,6 +121,7 @@ ROWS = [  # by hand: floor(tokens / (rows at a time x T)) steps of as many rows
     ("pr205", 2048, 16, 640 * 16),
     ("autoresearch-mlx", 2048, 16, 3 * 256),
     ("autoresearch-mlx", 512, 16, 12 * 256),
+    ("autoresearch-mlx", 700, 16, 8 * 256),
     ("nanochat-mlx", 2048, 64, 80 * 64),
     ("parameter-golf", 1024, 8, None),
 ]
@@ -161,28 +162,28 @@ def test_the_first_steps_are_not_timed(name):
 
 
 PEAKS = [
-    (peak.h100, "Apple M1", 8, 989.5),
-    (peak.by_name, "Apple M1 Max", 24, 16.0),  # 32 cores are guessed
-    (peak.by_name, "Apple M3 Ultra", 80, 49.4),  # 76 are
-    (peak.by_name, "Apple M5 Max", None, 34.0),
-    (peak.by_name, "Apple M4", None, 7.0),
-    (peak.by_name, "NVIDIA H100 80GB HBM3", None, 756.0),
-    (peak.by_name, "NVIDIA GeForce RTX 5090", None, 419.0),
-    (peak.by_name, "AMD EPYC 7M13", None, None),
-    (peak.by_cores, "Apple M1 Max", 24, 12.0),
-    (peak.by_cores, "Apple M5 Max", 40, 26.0),
-    (peak.by_cores, "Apple M4 Max", None, None),
-    (peak.by_chip, "Apple M2 Pro", 19, 6.8),
-    (peak.by_chip, "Apple M3 Max", 40, 6.0),
-    (peak.by_chip, "Apple M4 Max", 40, 6.8),
-    (peak.by_chip, "Apple M5 Max", 40, None),
-    (peak.by_chip, "NVIDIA H200", None, None),
+    ("karpathy", "Apple M1", 8, 989.5),
+    ("elementalcollision", "Apple M1 Max", 24, 16.0),  # 32 cores are guessed
+    ("elementalcollision", "Apple M3 Ultra", 80, 49.4),  # 76 are
+    ("elementalcollision", "Apple M5 Max", None, 34.0),
+    ("elementalcollision", "Apple M4", None, 7.0),
+    ("elementalcollision", "NVIDIA H100 80GB HBM3", None, 756.0),
+    ("elementalcollision", "NVIDIA GeForce RTX 5090", None, 419.0),
+    ("elementalcollision", "AMD EPYC 7M13", None, None),
+    ("pr205", "Apple M1 Max", 24, 12.0),
+    ("pr205", "Apple M5 Max", 40, 26.0),
+    ("pr205", "Apple M4 Max", None, None),
+    ("nanochat-mlx", "Apple M2 Pro", 19, 6.8),
+    ("nanochat-mlx", "Apple M3 Max", 40, 6.0),
+    ("nanochat-mlx", "Apple M4 Max", 40, 6.8),
+    ("nanochat-mlx", "Apple M5 Max", 40, None),
+    ("nanochat-mlx", "NVIDIA H200", None, None),
 ]
 
 
-@pytest.mark.parametrize(("table", "chip", "cores", "tflop_per_s"), PEAKS)
-def test_a_chip_has_the_peak_that_each_program_gives_it(table, chip, cores, tflop_per_s):
-    found = table(chip, cores)
+@pytest.mark.parametrize(("name", "chip", "cores", "tflop_per_s"), PEAKS)
+def test_a_chip_has_the_peak_that_each_program_gives_it(name, chip, cores, tflop_per_s):
+    found = PROFILES[name].peak(chip, cores)
     assert found is None if tflop_per_s is None else found == pytest.approx(tflop_per_s * 1e12, rel=1e-12)
 
 
