@@ -25,6 +25,7 @@ class Restated:
     """One run as `profile` counts it. None: the profile has no such number, or none for this chip."""
 
     profile: Profile
+    chip: str
     score: BitsPerByte
     timed_s: float
     flop_per_s: float | None
@@ -55,6 +56,7 @@ def restate(
     return [
         Restated(
             profile=profile,
+            chip=machine.chip,
             score=found,
             timed_s=profile.timed_s(step_s),
             flop_per_s=profile.flop_per_s(*of_run),
@@ -114,7 +116,10 @@ def _filled(x, rows: int, value: int):  # (B, T) -> (rows, T)
 
 
 def summary(restated: Restated, ours: float, data: str) -> dict[str, str]:
-    """Lines for the block at the end of a run: our score stands in it already and is given as `ours`."""
+    """Lines for the block at the end of a run, whose score is `ours`, on the data set of this name.
+
+    Published figures are those of this chip, or else the program's best known.
+    """
     profile, score = restated.profile, restated.score
     found = restated.bits_per_byte
     lines = {
@@ -124,7 +129,8 @@ def summary(restated: Restated, ours: float, data: str) -> dict[str, str]:
         "profile_seconds": f"{restated.timed_s:.1f}, without the first {profile.untimed_steps} steps",
         "profile_mfu": "none" if restated.mfu is None else f"{100 * restated.mfu:.2f} % of its own peak",
     }
-    for i, row in enumerate(results(profile.name), 1):
+    known = list(results(profile.name, restated.chip)) or list(results(profile.name))[:1]
+    for i, row in enumerate(known, 1):
         comparable = "" if row.data == data else "; other data, not comparable"
         lines[f"published_{i}"] = f"{row.val_bpb} on {row.chip}, {row.data}{comparable} ({row.source})"
     return lines

@@ -125,6 +125,9 @@ def test_summary_says_rule_score_and_what_was_published(prepared):
     published = [line for key, line in lines.items() if key.startswith("published")]
     assert any(line.startswith("1.319639 on Apple M5 Max, climbmix (") for line in published)
     assert any("0.961 on Apple M5 Max, cosmopedia-v2; other data, not comparable" in line for line in published)
+    assert all("on Apple M5 Max" in line for line in published) and len(published) == 8
+    (elsewhere,) = [line for key, line in summary(replace(found, chip="AMD EPYC"), 1.0, "x").items() if "pub" in key]
+    assert elsewhere.startswith("1.2959 on Apple M5 Max, climbmix; other data")
 
 
 @pytest.mark.meta
