@@ -11,10 +11,12 @@ from bench.conformance import (
     test_properties_data,
     test_properties_score,
     test_shards,
+    test_sources,
     test_spec,
     test_tokenizer,
     test_tokens,
 )
+from bench.conformance.test_sources import content
 from bench.conformance.test_tokenizer import texts, tokenizer
 from bench.conformance.test_tokens import little, shard
 from bench.meta import test_chips
@@ -25,7 +27,7 @@ from impl.data.prepare import prepare
 from impl.spec import Data
 
 pytestmark = pytest.mark.meta
-__all__ = ["little", "shard", "texts", "tokenizer"]  # fixtures of the checks that run here
+__all__ = ["content", "little", "shard", "texts", "tokenizer"]  # fixtures of the checks that run here
 
 MODULES = (
     test_chips,
@@ -35,6 +37,7 @@ MODULES = (
     test_properties_data,
     test_properties_score,
     test_shards,
+    test_sources,
     test_spec,
     test_tokenizer,
     test_tokens,

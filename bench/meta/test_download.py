@@ -1,10 +1,6 @@
 """Whatever a server does, a data set ends whole or in one clear line; whenever it is killed, nothing wrong is left."""
 
-import json
-import os
-import random
 import shutil
-import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -16,47 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.meta import web
-from bench.meta.command import ROOT
-from impl.data import corpus, download, shards, sources, tokens
+from bench.meta.hub import FIRST, HOME, NAMES, files, hub, published
+from impl.data import download, shards, sources
 from impl.data.errors import DataError
 from impl.data.hub import Hub
 from impl.data.prepare import prepare
-from impl.data.prepared import Prepared
 from impl.data.progress import silent
 from impl.spec import Data
 
 pytestmark = pytest.mark.meta
-
-HOME = "karpathy/climbmix-400b-shuffle@main"
-FIRST = f"{HOME}/shard_00000.parquet"
-NAMES = ("shard_00000", "shard_00001", "shard_00002", "shard_06542")
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory) -> dict[str, list[str]]:
-    """Documents of each published file."""
-    documents = corpus.read()["train"]
-    return {name: documents[60 * i : 60 * i + 60] for i, name in enumerate(NAMES)}
-
-
-@pytest.fixture(scope="module")
-def files(published, tmp_path_factory) -> dict[str, bytes]:
-    folder, found = tmp_path_factory.mktemp("published"), {}
-    for name, documents in published.items():
-        shards.write(folder / name, documents, group_documents=16)
-        found[f"{HOME}/{name}.parquet"] = (folder / name).read_bytes()
-    return found
-
-
-@pytest.fixture
-def hub(files, monkeypatch):
-    pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(download, "PAUSE_S", 0.005)
-    monkeypatch.setattr(download, "TIMEOUT_S", 0.4)
-    with web.serving() as server:
-        server.files.update(files)
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        yield server
+__all__ = ["files", "hub", "published"]  # fixtures
 
 
 def resolve(tmp_path: Path, count: int = 2):
@@ -88,13 +53,46 @@ GOES_WELL = {
 
 
 @pytest.mark.parametrize("moods", GOES_WELL)
-def test_a_download_that_can_be_mended_is(tmp_path, hub, published, moods):
+def test_a_download_that_can_be_mended_is(tmp_path, hub, published, moods, monkeypatch):
     hub.moods[FIRST], times = GOES_WELL[moods]
+    if moods == "stalled":
+        monkeypatch.setattr(download, "TIMEOUT_S", 0.5)
     found = resolve(tmp_path)
     assert [list(shards.documents([path])) for path in found["train"]] == [published[name] for name in NAMES[:2]]
     assert list(shards.documents(found["val"])) == published["shard_06542"]
     assert times is None or len(requests(hub)) == times
     assert not list(tmp_path.rglob("*.part")) + list(tmp_path.rglob("*.tmp"))
+
+
+def never_resumed(append):
+    def anew(remote, part, *rest):
+        part.unlink(missing_ok=True)
+        append(remote, part, *rest)
+
+    return anew
+
+
+# What can be got wrong, and the server's mood that must show it.
+MISTAKES = {
+    "content is not verified": ("_verify", lambda of: lambda remote, part: None, "sends something else"),
+    "length is not verified": ("_verify", lambda of: lambda remote, part: None, "truncated"),
+    "never resumed": ("_append", never_resumed, "cut again and again"),
+    "a wait is not read": ("_retry_after_s", lambda of: lambda stated: 600.0, "too many requests"),
+    "a busy server is final": ("PASSING", lambda of: (), "too many requests"),
+    "another part is appended": ("_goes_on", lambda of: lambda answer, have: have > 0, "begins anew"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_seen(tmp_path, hub, published, monkeypatch, mistake):
+    attribute, wrap, moods = MISTAKES[mistake]
+    monkeypatch.setattr(download, attribute, wrap(getattr(download, attribute)))
+    monkeypatch.setattr(download, "RETRIES", 2)
+    monkeypatch.setattr(download, "LONGEST_PAUSE_S", 0.3)
+    start_s = time.monotonic()
+    with pytest.raises((AssertionError, DataError)):
+        test_a_download_that_can_be_mended_is(tmp_path, hub, published, moods, monkeypatch)
+        assert time.monotonic() - start_s < 0.5
 
 
 ENDS = {
@@ -202,75 +200,3 @@ def test_an_altered_shard_of_a_set_is_made_again(tmp_path, hub, published):
     hub.asked.clear()
     assert list(shards.documents([resolve(tmp_path)["train"][1]])) == published["shard_00001"]
     assert not hub.asked  # the download stands
-
-
-def child(cache: Path, server: web.Web) -> subprocess.Popen:
-    words = (
-        "-m",
-        "impl.data",
-        "prepare",
-        "--data",
-        "climbmix",
-        "--shards",
-        "3",
-        "--vocab-size",
-        "300",
-        "--cache",
-        cache,
-    )
-    environment = {**os.environ, "HF_ENDPOINT": server.url, "PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, *words],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def require_nothing_wrong(
-    cache: Path, files: dict[str, bytes], published: dict[str, list[str]], data_hash: str
-) -> None:
-    """Every file under a final name is whole and what it should be."""
-    for path in cache.glob("downloads/climbmix/[!.]*.parquet"):
-        assert path.read_bytes() == files[f"{HOME}/{path.name}"]
-    expected = {"val.parquet": "shard_06542", **{f"{i:05d}.parquet": NAMES[i] for i in range(3)}}
-    for path in cache.glob("texts/*/[!.]*.parquet"):
-        assert list(shards.documents([path])) == published[expected[path.name]]
-    for path in cache.rglob("[!.]*.arrow"):
-        assert sum(map(len, tokens.row_groups(path))) == len(published[expected[f"{path.stem}.parquet"]])
-    for path in cache.rglob("[!.]*.json"):
-        json.loads(path.read_text())
-    for path in cache.glob("climbmix-*"):
-        if path.suffix not in (".partial", ".lock"):
-            assert Prepared.open(path).data_hash == data_hash
-
-
-def test_a_kill_at_any_moment_leaves_nothing_wrong_and_the_next_start_resumes(tmp_path, hub, files, published):
-    moments = random.Random(0)
-    undisturbed = prepare("climbmix:3", 300, Data(), tmp_path / "undisturbed")
-    hub.block_bytes, hub.block_s = 4096, 0.01  # 0.25 s a file, all at once
-    whole = child(tmp_path / "timed", hub)
-    assert whole.stderr and whole.stderr.readline()
-    start_s = time.monotonic()
-    whole.communicate()
-    lasting_s = time.monotonic() - start_s
-    hub.asked.clear()
-    cache, resumed = tmp_path / "killed", 0
-    for _ in range(20):
-        process = child(cache, hub)
-        assert process.stderr and process.stderr.readline()
-        time.sleep(moments.uniform(0, lasting_s / 4))  # of what is left, for a while
-        process.kill()
-        process.communicate()
-        require_nothing_wrong(cache, files, published, undisturbed.data_hash)
-        resumed += sum(wanted is not None for _, wanted in hub.asked)
-        hub.asked.clear()
-        if any(path.suffix not in (".partial", ".lock") for path in cache.glob("climbmix-*")):
-            shutil.rmtree(cache)
-    last = child(cache, hub)
-    output, _ = last.communicate(timeout=60)
-    assert last.returncode == 0 and undisturbed.data_hash in output and undisturbed.eval_hash in output
-    require_nothing_wrong(cache, files, published, undisturbed.data_hash)
-    assert resumed >= 3, "no download went on where it was killed"

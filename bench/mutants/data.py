@@ -6,6 +6,7 @@
 from bench.mutants.checked import DataMutant
 from bench.mutants.packing import PACKING_MUTANTS
 from bench.mutants.schedule import LOOP_MUTANTS, SCHEDULE_MUTANTS
+from bench.mutants.sources import SOURCE_MUTANTS
 from bench.mutants.text import SCORE_MUTANTS, TEXT_MUTANTS
 from bench.mutants.tokens import TOKEN_MUTANTS
 
@@ -13,6 +14,7 @@ DATA_MUTANTS = (
     *PACKING_MUTANTS,
     *TEXT_MUTANTS,
     *TOKEN_MUTANTS,
+    *SOURCE_MUTANTS,
     *SCORE_MUTANTS,
     *SCHEDULE_MUTANTS,
     *LOOP_MUTANTS,

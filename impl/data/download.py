@@ -139,7 +139,7 @@ def _append(remote: Remote, part: Path, headers: dict[str, str], on_bytes, stop:
     try:
         with hub.get_session().stream("GET", remote.url, headers=asked, timeout=TIMEOUT_S) as answer:
             _require_answer(remote, answer, part)
-            goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-") and answer.status_code == 206
+            goes_on = _goes_on(answer, have)
             if have and not goes_on:
                 on_bytes(-have)
             with part.open("ab" if goes_on else "wb") as file:
@@ -154,6 +154,11 @@ def _append(remote: Remote, part: Path, headers: dict[str, str], on_bytes, stop:
         raise _Passing(f"the connection fails ({type(error).__name__}: {error})") from None
     except httpx2.HTTPError as error:
         raise DataError(remote.url, f"no answer ({type(error).__name__}: {error})", AGAIN) from None
+
+
+def _goes_on(answer: Any, have: int) -> bool:
+    """Whether it begins where the part ends; a server may send everything instead, or another part."""
+    return answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
 
 
 def _require_answer(remote: Remote, answer: Any, part: Path) -> None:
