@@ -7,10 +7,13 @@ import io
 import os
 import pty
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from dataclasses import replace
 from math import log
 from pathlib import Path
 
@@ -102,6 +105,11 @@ def test_a_run_that_was_killed_falls_silent_and_is_kept_in_the_ledger(tmp_path):
     assert "training" in "\n".join(look(killed))
     silent_for(killed, 100)
     assert "no word for 100 s: killed, or hangs" in "\n".join(look(killed))
+    patient = tmp_path / "patient.jsonl"  # its score took 40 s, and may take so long again
+    patient.write_text(re.sub(r'"at_s":[\d.e-]+(,"kind":"start")', r'"at_s":40\1', killed.read_text()))
+    silent_for(patient, 100)
+    assert "training" in "\n".join(look(patient))
+    patient.unlink()
     time.sleep(0.01)
     with live.begun(tmp_path):
         shown = look(tmp_path, 160, 48)
@@ -122,6 +130,14 @@ def test_the_ledger_has_reports_newest_first_and_a_star_for_the_best_of_a_kind(t
     assert ledger.unreadable == 1
     rows = look(tmp_path, 160, 48)
     assert "none" in rows[4] and "loss is nan" in rows[4] and "* 1.4439" in rows[7], rows
+
+
+def test_a_long_story_leaves_the_figures_their_room(tmp_path):
+    save(valid_record(), tmp_path)
+    watch = Watch(tmp_path)
+    view = watch.look()
+    watch.ledger.entries = [replace(entry, told="x " * 300) for entry in watch.ledger.entries]
+    assert "26-11-21 07:42 torch-cpu cpu" in drawn(view, watch.ledger, 160, 48)[-1]
 
 
 def test_a_report_is_read_once(tmp_path, monkeypatch):
@@ -256,13 +272,15 @@ def test_in_a_terminal_it_takes_the_screen_and_gives_it_back(tmp_path):
     command = [sys.executable, "-m", "bench.watch", str(tmp_path)]
     size = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **size}, stdout=theirs) as child:
+        os.close(theirs)
         seen = b""
         while b"no earlier run here" not in seen:
             seen += os.read(ours, 10_000)
         child.send_signal(signal.SIGINT)
+        with suppress(OSError):  # how Linux says that the other side is closed
+            while more := os.read(ours, 10_000):
+                seen += more
         assert child.wait(10) == 0
-    os.close(theirs)
-    seen += os.read(ours, 10_000)
     os.close(ours)
     assert seen.index(b"\x1b[?1049h") < seen.index(b"training") < seen.rindex(b"\x1b[?1049l")
 

@@ -15,7 +15,7 @@ from reports.flags import slow_stretches
 
 KEPT = 10_000  # steps' lines; beyond, every other one goes
 LONGEST_LINE = 2**20  # bytes
-SILENT_S = 30.0  # beside ten steps: an evaluation in between may take that long
+SILENT_S = 30.0  # beside ten steps, and twice as long as scoring the start took: steps stop for a score
 SMOOTHED = 5  # lines
 
 
@@ -30,6 +30,7 @@ class View:
     steps: list[journal.Step] = field(default_factory=list)
     scores: list[journal.Scored] = field(default_factory=list)
     probes: list[journal.Probed] = field(default_factory=list)
+    scoring_s: float = 0.0
     unreadable: int = 0  # lines
     silent_s: float = 0.0
 
@@ -47,13 +48,15 @@ class View:
             case journal.Probed():
                 self.probes.append(line)
             case journal.Header() | journal.Start() | journal.Phase() | journal.End():
+                if isinstance(line, journal.Start) and self.phase:
+                    self.scoring_s = max(0.0, line.at_s - self.phase.at_s)
                 setattr(self, line.kind, line)
 
     @property
     def lost(self) -> bool:
         """Whether a run that was training has said nothing for too long."""
         training = self.end is None and self.phase is None and self.steps
-        return bool(training) and self.silent_s > SILENT_S + 10 * self.steps[-1].slowest_s
+        return bool(training) and self.silent_s > SILENT_S + 10 * self.steps[-1].slowest_s + 2 * self.scoring_s
 
     @property
     def share(self) -> float:
@@ -139,10 +142,17 @@ class Follower:
 
 
 def newest(folder: Path) -> Path | None:
-    """The live file written last, in `folder` or in a chip's folder below it."""
-    found = [(path.stat().st_mtime, path) for path in live_files(folder)]
-    return max(found)[1] if found else None
+    """The live file written last."""
+    return max(files(folder, journal.SUFFIX), key=modified, default=None)
 
 
-def live_files(folder: Path) -> list[Path]:
-    return [path for pattern in ("*", "*/*") for path in folder.glob(pattern + journal.SUFFIX) if path.is_file()]
+def files(folder: Path, suffix: str) -> list[Path]:
+    """In `folder`, in a chip's folder below it, and in a sweep's below that; no deeper, for it is done every while."""
+    return [path for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}[!.]*{suffix}") if path.is_file()]
+
+
+def modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # it has just gone
+        return 0.0

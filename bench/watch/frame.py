@@ -162,14 +162,17 @@ def _ms(step_s: float) -> str:
 def _past(ledger: Ledger, width: int, rows: int) -> RenderableType:
     """The newest runs that there is room for; a star marks the best of each kind."""
     entries, wide, starred = ledger.entries, width >= WIDE, best(ledger.entries)
-    above = f"{ledger.unreadable} reports are not of this schema: python -m reports check" if ledger.unreadable else ""
+    above = (
+        f"{ledger.unreadable} files are no report of this schema: python -m reports check" if ledger.unreadable else ""
+    )
     if not entries:
         return Text(above or "no earlier run here", style="dim")
     table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
     names = ["when (UTC)", "backend", "preset", "seed", "data", "val_bpb", "steps", "tok/s", "mfu"]
     for name in [*names, *(["budget", "tokens", "epochs", "what happened"] if wide else [])]:
         text = name in ("when (UTC)", "backend", "preset", "data", "what happened")
-        table.add_column(name, no_wrap=True, justify="left" if text else "right", overflow="ellipsis")
+        room = 1 if name == "what happened" else None  # what the others leave
+        table.add_column(name, no_wrap=True, justify="left" if text else "right", overflow="ellipsis", ratio=room)
     for i, entry in enumerate(entries[:rows]):
         score = f"{entry.bits_per_byte:.4f}" if entry.bits_per_byte is not None else "none"
         cells = [

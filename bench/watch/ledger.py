@@ -6,7 +6,8 @@ Test with `pytest -m meta bench/meta/test_watch.py`.
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.watch.following import Follower, live_files
+from bench.training import journal
+from bench.watch.following import Follower, files, modified
 from reports import derived, record
 from reports.record import Record
 
@@ -41,17 +42,17 @@ class Ledger:
     def __init__(self, folder: Path):
         self.folder = folder
         self.entries: list[Entry] = []
-        self.unreadable = 0  # reports
+        self.unreadable = 0  # files
         self._read: dict[tuple, Entry | None] = {}
 
     def look(self, watched: Path | None = None) -> None:
         """Without the run that is `watched`."""
-        reports = [path for pattern in ("*.json", "*/*.json") for path in self.folder.glob(pattern)]
+        known = [*files(self.folder, ".json"), *files(self.folder, journal.SUFFIX)]
         found, now = [], {}
-        for path in sorted([*reports, *live_files(self.folder)], key=_modified, reverse=True)[:MOST]:
+        for path in sorted(known, key=modified, reverse=True)[:MOST]:
             if path == watched:
                 continue
-            key = (path, _modified(path))
+            key = (path, modified(path))
             now[key] = self._read[key] if key in self._read else _entry(path)
             found += [now[key]] if now[key] else []
         # A live file may yet turn out to be of a run that was killed.
@@ -68,13 +69,6 @@ def best(entries: list[Entry]) -> set[int]:
             chosen.setdefault(entry.kind, []).append(i)
     lowest = (min(alike, key=lambda i: entries[i].bits_per_byte or 0.0) for alike in chosen.values() if len(alike) > 1)
     return set(lowest)
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:  # it has just gone
-        return 0.0
 
 
 def _entry(path: Path) -> Entry | None:
