@@ -7,6 +7,7 @@ import pytest
 from impl.data import shards
 from impl.data.__main__ import main
 from impl.data.errors import DataError
+from impl.spec import Data
 
 pytestmark = pytest.mark.fast
 
@@ -131,3 +132,13 @@ def test_validation_is_the_last_file_unless_some_are_named_so(tmp_path):
 
 def _names(found):
     return {split: [path.stem for path in paths] for split, paths in found.items()}
+
+
+def test_a_large_row_group_comes_in_parts_that_leave_every_refill_as_it_is(tmp_path, monkeypatch):
+    texts = [f"document {i}" for i in range(1000)]
+    shards.write(tmp_path / "a.parquet", texts, group_documents=700)
+    monkeypatch.setattr(shards, "HELD_DOCUMENTS", 256)
+    groups = list(shards.row_groups(tmp_path / "a.parquet"))
+    assert [len(group) for group in groups] == [256, 256, 188, 256, 44]
+    assert [text for group in groups for text in group] == texts
+    assert 2**14 % Data().refill_documents == 0

@@ -15,6 +15,8 @@ from impl.data.errors import DataError
 
 COLUMN = "text"
 GROUP_DOCUMENTS = 1024  # the field's converters write as many
+HELD_DOCUMENTS = 2**14  # a multiple of every refill of the packer, whose rows must not depend on it
+READ_BYTES = 2**20  # at a time, or a whole compressed column is held
 REMEDY = "write it again or remove it from the folder"
 
 
@@ -28,22 +30,23 @@ def write(path: Path, documents: Iterable[str], group_documents: int = GROUP_DOC
 
 
 def row_groups(path: Path) -> Iterator[list[str]]:
-    """Documents of each row group in turn, one group in memory.
+    """Documents of each row group in turn, at most `HELD_DOCUMENTS` in memory: a larger group comes in parts.
 
     Raises DataError for a file that is no parquet, truncated, empty, without texts or with a null among them.
     """
     with _opened(path) as shard:
         for index in range(shard.num_row_groups):
+            row = 0
             try:
-                column = shard.read_row_group(index, columns=[COLUMN]).column(COLUMN)
-                documents = column.to_pylist()
+                for batch in shard.iter_batches(HELD_DOCUMENTS, row_groups=[index], columns=[COLUMN]):
+                    documents = batch.column(COLUMN).to_pylist()
+                    if None in documents:
+                        row += documents.index(None)
+                        raise DataError(path, f"row {row} of row group {index} has a null {COLUMN!r}", REMEDY)
+                    row += len(documents)
+                    yield documents
             except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise DataError(path, f"row group {index} is unreadable ({error})", REMEDY) from None
-            if column.null_count:
-                row = documents.index(None)
-                raise DataError(path, f"row {row} of row group {index} has a null {COLUMN!r}", REMEDY)
-            if documents:
-                yield documents
 
 
 def documents(paths: Iterable[Path]) -> Iterator[str]:
@@ -86,7 +89,7 @@ def split(paths: Sequence[Path], folder: Path) -> dict[str, list[Path]]:
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
-        shard = pq.ParquetFile(path)
+        shard = pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
     except FileNotFoundError:
         raise DataError(path, "there is no such shard", REMEDY) from None
     except (pa.ArrowException, OSError) as error:
