@@ -141,4 +141,4 @@ def test_a_large_row_group_comes_in_parts_that_leave_every_refill_as_it_is(tmp_p
     groups = list(shards.row_groups(tmp_path / "a.parquet"))
     assert [len(group) for group in groups] == [256, 256, 188, 256, 44]
     assert [text for group in groups for text in group] == texts
-    assert 2**14 % Data().refill_documents == 0
+    assert 2**12 % Data().refill_documents == 0

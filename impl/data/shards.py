@@ -15,7 +15,7 @@ from impl.data.errors import DataError
 
 COLUMN = "text"
 GROUP_DOCUMENTS = 1024  # the field's converters write as many
-HELD_DOCUMENTS = 2**14  # a multiple of every refill of the packer, whose rows must not depend on it
+HELD_DOCUMENTS = 2**12  # a multiple of every refill of the packer, whose rows must not depend on it
 READ_BYTES = 2**20  # at a time, or a whole compressed column is held
 REMEDY = "write it again or remove it from the folder"
 
