@@ -24,6 +24,7 @@ def pytest_addoption(parser):
     group.addoption("--set", action="append", default=[], metavar="KEY=VALUE", help="override one field; repeatable")
     group.addoption("--precision", metavar="NAME", help="float32 or bfloat16 (the preset's)")
     group.addoption("--budget-s", type=float, metavar="SECONDS", help="timed training seconds (300)")
+    group.addoption("--profile", action="append", default=[], metavar="NAME", help="score by its rules too; repeatable")
     group.addoption("--eval-every", type=int, metavar="STEPS", help="evaluate in between, outside the budget")
     group.addoption("--seed", type=int, default=42, metavar="N", help="of the initial parameters (42)")
     # Before this file is read, pytest takes the word after an unknown option for a path and, where that exists outside

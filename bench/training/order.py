@@ -5,6 +5,7 @@ Test with `pytest -m meta bench/meta/test_bad_options.py`.
 
 from dataclasses import dataclass, field, replace
 
+from bench.profiles import PROFILES
 from bench.subject import POLICIES
 from impl.spec import PRESETS, Recipe, override, preset
 
@@ -26,6 +27,7 @@ class Order:
     data: str = "sotu-v1"
     replay: str | None = None
     recheck: bool = False
+    profiles: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, option) -> "Order":
@@ -41,6 +43,7 @@ class Order:
             data=option.data,
             replay=option.replay,
             recheck=option.recheck,
+            profiles=tuple(dict.fromkeys(option.profile)),
         )
 
     def __post_init__(self):
@@ -50,6 +53,8 @@ class Order:
             raise ValueError(f"budget_s={self.budget_s} must be above 0 and at most {LONGEST_S:g}; try 300")
         if self.eval_every is not None and self.eval_every < 1:
             raise ValueError(f"eval_every={self.eval_every} must be at least 1; leave it out to score the end only")
+        if unknown := [name for name in self.profiles if name not in PROFILES]:
+            raise ValueError(f"profile={unknown[0]!r} is unknown; try one of {list(PROFILES)}")
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"seed={self.seed} must lie in [0, 2^64); try {abs(self.seed) % 2**64}")
         if self.preset is None:

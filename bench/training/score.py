@@ -16,6 +16,7 @@ from bench.evaluation import evaluate
 from bench.measure import probe_gemm, warm_up
 from bench.meter import Meter
 from bench.ours import Ours
+from bench.profiles import PROFILES, Restated, restate
 from bench.training.correctness import conform
 from bench.training.display import Display
 from bench.training.journal import Journal
@@ -62,6 +63,8 @@ class Job:
         policy = backend.default_policy() if policy == "auto" else policy
         if "device_batch" not in order.settings:
             recipe, why = memory.chosen(recipe, why, backend.name, policy, machine)
+        for profile in order.profiles:
+            PROFILES[profile].rows(recipe)  # what it cannot score is told before the training
         return cls(order, backend, machine, name, why, recipe, policy, _pace(order, recipe))
 
     @property
@@ -86,8 +89,11 @@ def _pace(order: Order, recipe: Recipe) -> Pace:
     return Pace(recipe.schedule.budget_s, recorded.run.steps.progress)
 
 
-def run(job: Job, console: Console, journal: Journal | None = None) -> Record:
-    """Do the whole job. The record of a failed run has no result but every step until then."""
+def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Record, list[Restated]]:
+    """Do the whole job, and score it by the profiles asked for.
+
+    The record of a failed run has no result but every step until then.
+    """
     start_s = time.monotonic()
     recipe, order, journal = job.recipe, job.order, journal or Journal()
     with preparation.shown() as report:
@@ -107,8 +113,11 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> Record:
     warmup, compile_s = warm(trainer, recipe)
     probes = [probe_gemm(job.backend, job.policy, "before")]
 
+    def nats(inputs, targets):
+        return job.backend.numpy(trainer.nats(inputs, targets))
+
     def score():
-        return evaluate(lambda *rows: job.backend.numpy(trainer.nats(*rows)), scoring, recipe.data.device_batch)
+        return evaluate(nats, scoring, recipe.data.device_batch)
 
     console.print(f"warm after {warmup.seconds:.1f} s ({compile_s:.1f} s of compiling); scoring the start")
     journal.phase("scoring the start")
@@ -159,7 +168,7 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> Record:
         joules=measured.joules or None,
         joules_method=meter.method,
     )
-    return Record(
+    record = Record(
         identity=identity.of_run(order, job, prepared),
         hardware=job.machine,
         software=identity.software(job.backend, trainer.compiled),
@@ -169,6 +178,11 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> Record:
         conformance=conformance,
         consent=schema.Consent(),
     )
+    asked = [PROFILES[name] for name in order.profiles if final]
+    if asked:
+        console.print(f"scoring by the rules of {', '.join(order.profiles)}; their evaluations may take minutes")
+        journal.phase("scoring by other rules")
+    return record, restate(nats, prepared, recipe, measured.step_s, job.machine, asked)
 
 
 def warm(trainer, recipe: Recipe) -> tuple[schema.Warmup, float]:

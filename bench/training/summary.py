@@ -2,6 +2,8 @@
 
 from rich.console import Console
 
+from bench import profiles
+from bench.profiles import Restated
 from reports import derived, peaks, standing
 from reports.record import Record
 
@@ -11,6 +13,14 @@ def print_summary(record: Record, total_s: float, console: Console) -> None:
     console.print("---", highlight=False)
     for key, value in {**upstream_keys(record, total_s), **own_keys(record)}.items():
         print_row(key, value, console)
+
+
+def print_restated(restated: list[Restated], ours: float | None, data: str, console: Console) -> None:
+    """A run on `data` by other programs' rules, beside `ours` and what they published."""
+    for one in restated:
+        assert ours, "a run without a score was restated"
+        for key, value in profiles.summary(one, ours, data).items():
+            print_row(key, value, console)
 
 
 def print_row(key: str, value: str, console: Console) -> None:

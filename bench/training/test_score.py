@@ -14,7 +14,7 @@ from bench.training import score, summary
 from bench.training.journal import Journal
 from impl.backend import out_of_memory
 from impl.data.errors import DataError
-from reports import check, peaks, record
+from reports import check, derived, peaks, record
 
 
 @pytest.mark.slow
@@ -40,8 +40,9 @@ def _run(job, pytestconfig):
     with _told_in_one_line(job), capture.global_and_fixture_disabled(), Journal(folder) as journal:
         print()
         console, start_s = Console(), time.monotonic()
-        measured = score.run(job, console, journal)
+        measured, restated = score.run(job, console, journal)
         summary.print_summary(measured, time.monotonic() - start_s, console)  # first: no full disk takes the score
+        summary.print_restated(restated, derived.bits_per_byte(measured), job.order.data, console)
         path = record.save(measured, folder)
         journal.end(measured, path)
         summary.print_row("report", str(path), console)
