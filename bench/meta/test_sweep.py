@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from bench.meta.command import only_line, run, start
+from bench.meta.command import TIMEOUT_S, only_line, run, start
 from bench.meta.records import failed_record, valid_record
 from bench.sweep import plan, table
 from bench.sweep.__main__ import main
@@ -49,7 +49,7 @@ def until(child, beginning):
 
 
 def wait_for(found):
-    deadline_s = time.monotonic() + 30
+    deadline_s = time.monotonic() + TIMEOUT_S
     while not found():
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
