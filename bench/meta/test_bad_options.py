@@ -26,6 +26,7 @@ BARE = {
     "eval_every": None,
     "replay": None,
     "recheck": False,
+    "profile": [],
 }
 
 
@@ -41,6 +42,7 @@ WRONG = [
     ({"budget_s": nan}, r"budget_s=nan must be above 0"),
     ({"budget_s": inf}, r"budget_s=inf must be above 0 and at most 1e\+06"),
     ({"eval_every": 0}, r"eval_every=0 must be at least 1; leave it out"),
+    ({"profile": ["pr206"]}, r"profile='pr206' is unknown; try one of \['karpathy'.*"),
     ({"seed": -1}, r"seed=-1 must lie in \[0, 2\^64\); try 1"),
     ({"set": ["heads"]}, r"--set heads: no KEY=VALUE; try --set depth=6"),
     ({"set": ["=6"]}, r"--set =6: no KEY=VALUE; try --set depth=6"),
