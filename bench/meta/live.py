@@ -49,7 +49,7 @@ def trained(run: Run, loss: float, step_s: float = STEP_S) -> Run:
 
 
 def told(writer: Journal, run: Run, share: float) -> None:
-    """A line for the steps since the last one, as if half a second had passed."""
+    """A line for the steps since the last one, as if its time had come."""
     writer._due_s = 0.0
     writer.step(run, share, lambda: MEMORY_BYTES, None)
 

@@ -176,7 +176,7 @@ def test_a_line_costs_less_than_a_thousandth_of_the_time_between_two(tmp_path):
             line_s.append(_seconds(writer, run))
             live.trained(run, 5.0)
             idle_s.append(_seconds(writer, run))
-    assert min(line_s) < 1e-3 * journal.EVERY_S and min(idle_s) < 1e-5
+    assert min(line_s) < 5e-4 * journal.EVERY_S and min(idle_s) < 1e-5
 
 
 def _seconds(writer, run):
