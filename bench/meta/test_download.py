@@ -1,5 +1,7 @@
 """Whatever a server does, a data set ends whole or in one clear line; whenever it is killed, nothing wrong is left."""
 
+import gzip
+import hashlib
 import shutil
 import sys
 import time
@@ -18,6 +20,7 @@ from impl.data.errors import DataError
 from impl.data.hub import Hub
 from impl.data.prepare import prepare
 from impl.data.progress import silent
+from impl.data.wiki import Wiki
 from impl.spec import Data
 
 pytestmark = pytest.mark.meta
@@ -200,3 +203,17 @@ def test_an_altered_shard_of_a_set_is_made_again(tmp_path, hub, published):
     hub.asked.clear()
     assert list(shards.documents([resolve(tmp_path)["train"][1]])) == published["shard_00001"]
     assert not hub.asked  # the download stands
+
+
+def test_enwik8_comes_from_its_home_and_a_wrong_one_is_told(tmp_path, hub, monkeypatch):
+    content = b"".join(b"line %d\n" % i for i in range(20000))
+    row = Wiki(scored=(90, 180), home=f"{hub.url}/elsewhere/enwik8.zip", md5=hashlib.md5(content).hexdigest())
+    monkeypatch.setitem(sources.SOURCES, "enwik8", row)
+    hub.files["enwik8.zip"] = gzip.compress(content)
+    hub.moods["enwik8.zip"] = ["cut", "well"]
+    found = sources.resolve("enwik8", tmp_path, silent)[1]
+    assert "".join(shards.documents(found["train"])).encode() == content
+    assert requests(hub, "enwik8.zip")[1].startswith("bytes=")
+    hub.moods["enwik8.zip"] = ["shorter"]  # of which nothing tells but the content
+    with pytest.raises(DataError, match=r"enwik8\.zip: (unreadable|its content).*; remove it, or give the file of"):
+        sources.resolve("enwik8", tmp_path / "other", silent)

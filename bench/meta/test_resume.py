@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -93,3 +94,19 @@ def test_a_kill_at_any_moment_leaves_nothing_wrong_and_the_next_start_resumes(tm
     assert last.returncode == 0 and undisturbed.data_hash in output and undisturbed.eval_hash in output
     require_nothing_wrong(cache, files, published, undisturbed.data_hash)
     assert resumed >= 3, "no download went on where it was killed"
+
+
+def test_an_interrupt_ends_at_once_and_the_next_start_resumes(tmp_path, hub):
+    hub.block_bytes, hub.block_s = 1024, 0.05  # 5 s a file
+    process = child(tmp_path, hub)
+    assert process.stderr and process.stderr.readline()
+    time.sleep(0.3)
+    start_s = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and told.splitlines()[-1].startswith("interrupted; finished parts are kept")
+    assert time.monotonic() - start_s < 3 and list(tmp_path.rglob(".*.part"))
+    hub.asked.clear()
+    hub.block_s = 0.0
+    prepare("climbmix:3", 300, Data(), tmp_path)
+    assert all(wanted for file, wanted in hub.asked)
