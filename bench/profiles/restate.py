@@ -103,16 +103,16 @@ def _follow(stream: Iterator, tallies: list[_Tally], nats: Callable, at_once: in
             asked = np.where(scored, targets, UNSCORED)
             key = asked.tobytes()
             if key not in known:
-                known[key] = nats(_filled(inputs, at_once, 0), _filled(asked, at_once, UNSCORED))[: len(inputs)]
+                known[key] = nats(_filled(inputs, at_once), _filled(asked, at_once))[: len(inputs)]
             tally.add(inputs, targets, scored, known[key])
-        tallies = [tally for tally in tallies if tally.rows != 0]
+        tallies = [tally for tally in tallies if tally.rows is None or tally.rows > 0]
         if not tallies:
             return
 
 
-def _filled(x, rows: int, value: int):  # (B, T) -> (rows, T)
-    """One shape for all, hence one compilation."""
-    return np.pad(x, ((0, rows - len(x)), (0, 0)), constant_values=value)
+def _filled(x, rows: int):  # (B, T) -> (rows, T)
+    """One shape for all, hence one compilation; what stands in the rows added is not looked at."""
+    return np.pad(x, ((0, rows - len(x)), (0, 0)))
 
 
 def summary(restated: Restated, ours: float, data: str) -> dict[str, str]:
