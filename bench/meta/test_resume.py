@@ -16,6 +16,7 @@ from bench.meta import web
 from bench.meta.command import ROOT
 from bench.meta.hub import HOME, NAMES, files, hub, published
 from impl.data import shards, tokens
+from impl.data.evaluation import windows
 from impl.data.prepare import prepare
 from impl.data.prepared import Prepared
 from impl.spec import Data
@@ -110,3 +111,13 @@ def test_an_interrupt_ends_at_once_and_the_next_start_resumes(tmp_path, hub):
     hub.block_s = 0.0
     prepare("climbmix:3", 300, Data(), tmp_path)
     assert all(wanted for file, wanted in hub.asked)
+
+
+def test_a_second_start_takes_less_than_half_the_time(tmp_path, folder):
+    taken_s = []
+    for _ in range(2):
+        start_s = time.perf_counter()
+        prepared = prepare(folder, 300, Data(), tmp_path)
+        windows(prepared, 256)
+        taken_s.append(time.perf_counter() - start_s)
+    assert 2 * taken_s[1] < taken_s[0], taken_s

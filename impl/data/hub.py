@@ -24,7 +24,7 @@ from impl.data.progress import Report
 LISTING = "listing.json"
 BATCH_DOCUMENTS = 1024
 VAL_BYTES = 5_000_000  # every byte is scored, twice a run, also on chips that read 10,000 tokens a second
-# Of one downloaded byte: itself, the text written again, and its tokens.
+# Of one downloaded byte: itself, the text written again, its tokens; 3.4 measured on ten shards like those of climbmix.
 DISK_BYTES_PER_BYTE = 4
 REMEDY = "remove it and run the same command again"
 
