@@ -4,6 +4,7 @@
 """
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -89,8 +90,8 @@ def _pace(order: Order, recipe: Recipe) -> Pace:
     return Pace(recipe.schedule.budget_s, recorded.run.steps.progress)
 
 
-def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Record, list[Restated]]:
-    """Do the whole job, and score it by the profiles asked for.
+def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Record, Callable[[], list[Restated]]]:
+    """Do the whole job: its record, and what scores it by the profiles asked for, which may take longer than the job.
 
     The record of a failed run has no result but every step until then.
     """
@@ -179,10 +180,7 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Rec
         consent=schema.Consent(),
     )
     asked = [PROFILES[name] for name in order.profiles if final]
-    if asked:
-        console.print(f"scoring by the rules of {', '.join(order.profiles)}; their evaluations may take minutes")
-        journal.phase("scoring by other rules")
-    return record, restate(nats, prepared, recipe, measured.step_s, job.machine, asked)
+    return record, lambda: restate(nats, prepared, recipe, measured.step_s, job.machine, asked)
 
 
 def warm(trainer, recipe: Recipe) -> tuple[schema.Warmup, float]:

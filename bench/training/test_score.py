@@ -42,10 +42,12 @@ def _run(job, pytestconfig):
         console, start_s = Console(), time.monotonic()
         measured, restated = score.run(job, console, journal)
         summary.print_summary(measured, time.monotonic() - start_s, console)  # first: no full disk takes the score
-        summary.print_restated(restated, derived.bits_per_byte(measured), job.order.data, console)
         path = record.save(measured, folder)
         journal.end(measured, path)
         summary.print_row("report", str(path), console)
+        if measured.result and job.order.profiles:
+            console.print(f"scoring by {', '.join(job.order.profiles)} too; an evaluation of theirs may take minutes")
+            summary.print_restated(restated(), derived.bits_per_byte(measured), job.order.data, console)
     return measured, path
 
 
