@@ -29,9 +29,7 @@ def pytest_addoption(parser):
     group.addoption("--seed", type=int, default=42, metavar="N", help="of the initial parameters (42)")
     # Before this file is read, pytest takes the word after an unknown option for a path and, where that exists outside
     # the checkout, looks for its settings there: hence `=`.
-    group.addoption(
-        "--data", default="sotu-v1", metavar="NAME", help="a set's name, or as --data=DIR your own (sotu-v1)"
-    )
+    group.addoption("--data", default="sotu-v1", metavar="NAME", help="a set, or as --data=DIR your own (sotu-v1)")
     group.addoption("--report", metavar="DIR", default="runs", help="as --report=DIR: where the report goes (runs)")
     group.addoption("--replay", metavar="FILE", help="follow a report's progress step by step instead of the clock")
     group.addoption(

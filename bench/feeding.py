@@ -84,9 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--backend", metavar="NAME", help="default: the best that is here")
     parser.add_argument("--preset", metavar="NAME", help="sizes; default: this machine's")
-    parser.add_argument(
-        "--data", default="sotu-v1", metavar="NAME", help="a set, or a folder of your own; default: %(default)s"
-    )
+    parser.add_argument("--data", default="sotu-v1", metavar="NAME", help="a set or a folder; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each of the two parts; default: %(default)s")
     options = parser.parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
