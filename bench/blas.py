@@ -106,6 +106,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2, help="rows of 512 tokens a step (2)")
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds of each side (3)")
     arguments = parser.parse_args()
+    if arguments.library and not arguments.library.is_file():
+        parser.error(f"--library {arguments.library} is not there; name the .so.0 of an OpenBLAS")
     try:
         blas, samples = measured(arguments.library, arguments.rows, arguments.rounds)
     except (RuntimeError, backends.BackendError, EOFError) as error:

@@ -34,7 +34,7 @@ from impl.init import init
 from impl.spec import RECIPES, Data, Recipe, preset
 from impl.spec.model import sized
 from impl.torch.backend import peak_resident_bytes
-from reports.chips import find
+from reports import peaks
 
 RECIPE = replace(RECIPES["autoresearch"], model=sized(4, sequence_len=512), data=Data(total_batch=4096, device_batch=8))
 WARMUP_ROUNDS = 3
@@ -59,7 +59,10 @@ def serve(side: str, checkout: Path, backend: str, pipe: Connection) -> None:
     micro_batches = [tuple(pair) for pair in np.random.default_rng(0).integers(0, recipe.model.vocab_size, shape)]
     bare = side == "upstream" and backend == "torch-cpu"  # ours sets the allocator, worth a third of an eager step
     loaded = _bare_cpu() if bare else backends.load(backend)
-    actions = (_ours if side == "ours" else _upstream)(recipe, loaded, checkout, micro_batches)
+    if side == "ours":
+        actions = _ours(recipe, loaded, micro_batches)
+    else:
+        actions = _upstream(recipe, loaded, checkout, micro_batches)
     while asked := pipe.recv():
         pipe.send(_timed(actions[asked](), loaded))
 
@@ -79,7 +82,7 @@ def _timed(action, backend) -> tuple[float, int]:
     return seconds(lambda: (action(), backend.sync())), backend.peak_memory_bytes()
 
 
-def _ours(recipe: Recipe, backend, checkout: Path, micro_batches):
+def _ours(recipe: Recipe, backend, micro_batches):
     trainer = Ours(backend).trainer(recipe, init(recipe.model, 0), "bfloat16", compiled=True)
     hyper = recipe.schedule.at(0, 0.0)
 
@@ -173,16 +176,15 @@ def main() -> None:
 def show(samples: dict[str, list[tuple[float, int]]], backend: str, what: str) -> None:
     """Each side's speed, memory and, where the chip's peak is known, MFU; then the ratio."""
     recipe = recipe_for(backend)
-    machine = hardware.detect(backend)
-    chip = None if backend == "torch-cpu" else find(machine.chip, machine.gpu_cores)
+    peak = peaks.published(hardware.detect(backend), backend, "bfloat16")
     for name, taken in samples.items():
-        step_s, peak = median(s for s, _ in taken), max(bytes_ or 0 for _, bytes_ in taken)
+        step_s, peak_bytes = median(s for s, _ in taken), max(bytes_ or 0 for _, bytes_ in taken)
         per_s = recipe.data.total_batch / step_s
         words = [f"{per_s:,.0f} tokens/s"] if what == "step" else []
-        if chip and what == "step":
-            mfu = per_s * flop_per_token(recipe.model) / chip.peaks["bfloat16"].flop_per_s
-            words.append(f"MFU {mfu:.1%} of {chip.peaks['bfloat16'].flop_per_s / 1e12:g} TFLOP/s")
-        words += [f"{step_s * 1e3:.1f} ms (median of {len(taken)})", f"peak {peak / 1e9:.1f} GB"]
+        if peak and what == "step":
+            mfu = per_s * flop_per_token(recipe.model) / peak.flop_per_s
+            words.append(f"MFU {mfu:.1%} of {peak.flop_per_s / 1e12:g} TFLOP/s")
+        words += [f"{step_s * 1e3:.1f} ms (median of {len(taken)})", f"peak {peak_bytes / 1e9:.1f} GB"]
         print(f"{name:<10}" + ", ".join(words))
     ratios = [theirs / mine for (mine, _), (theirs, _) in zip(samples["ours"], samples["upstream"], strict=True)]
     print(f"ratio     {median(ratios):.2f} (pairs from {min(ratios):.2f} to {max(ratios):.2f})")

@@ -6,7 +6,8 @@ A packed evaluation of 40 x 524288 tokens takes minutes on a CPU, whatever the l
 """
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import fsum
 
@@ -14,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench import hardware, sensors
+from bench import sensors
 from bench.evaluation import evaluate
 from bench.measure import probe_gemm
 from bench.meter import Meter
@@ -23,14 +24,17 @@ from bench.profiles import PROFILES, PUBLISHED, Restated, byte_table, restate
 from bench.profiles.profile import bits
 from bench.subject import BitsPerByte
 from bench.training.loop import Pace, Run, train
-from bench.training.score import warm
+from bench.training.order import Order
+from bench.training.score import Job, warm
 from impl import backend as backends
+from impl.data import progress as preparation
 from impl.data.batches import batches
+from impl.data.errors import DataError
 from impl.data.evaluation import windows
 from impl.data.prepare import prepare
 from impl.data.prepared import Prepared
 from impl.flops import flop_per_token
-from impl.spec import PRESETS, Recipe, preset
+from impl.spec import PRESETS, Recipe
 from reports import chips
 
 ROWS = 64  # at once in an evaluation
@@ -38,7 +42,7 @@ WIDTH = 150  # of tables, which are to be pasted whole
 PEAKS_OF = (("Apple M1 Max", 32), ("Apple M4 Pro", 20), ("Apple M5 Max", 40), ("NVIDIA H100 80GB HBM3", None))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.profiles", description="One model under everybody's rules.")
     parser.add_argument("--data", default="sotu-v1", help="what `python -m impl.data prepare` takes (sotu-v1)")
     parser.add_argument("--preset", default="tiny", choices=PRESETS, help="sizes (tiny)")
@@ -46,20 +50,28 @@ def main() -> None:
     parser.add_argument("--backend", help="the best found")
     parser.add_argument("--seed", type=int, default=42, help="of the initial parameters (42)")
     parser.add_argument("--profile", action="append", choices=PROFILES, help="only this one; repeatable")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     console = Console(highlight=False, width=WIDTH)
-    recipe = preset(asked.preset)
-    recipe = replace(recipe, schedule=replace(recipe.schedule, budget_s=asked.seconds))
-    prepared = prepare(asked.data, recipe.model.vocab_size, recipe.data)
-    backend = backends.load(asked.backend)
-    policy = PRESETS[asked.preset].precision
+    names = tuple(asked.profile or PROFILES)
+    try:
+        job = Job.of(
+            Order(
+                backend=asked.backend,
+                preset=asked.preset,
+                budget_s=asked.seconds,
+                seed=asked.seed,
+                data=asked.data,
+                profiles=names,
+            )
+        )
+        recipe, backend = job.recipe, job.backend
+        with preparation.shown() as report:
+            prepared = prepare(asked.data, recipe.model.vocab_size, recipe.data, progress=report)
+    except (backends.BackendError, DataError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     subject = Ours(backend)
-    trainer = subject.trainer(
-        recipe,
-        subject.init(recipe, asked.seed),
-        backend.default_policy() if policy == "auto" else policy,
-        compiled=True,
-    )
+    trainer = subject.trainer(recipe, subject.init(recipe, asked.seed), job.policy, compiled=True)
     console.print(f"training preset {asked.preset} on {backend.name} for {asked.seconds:g} s")
 
     def nats(inputs, targets):
@@ -70,16 +82,17 @@ def main() -> None:
 
     run, ours = trained(trainer, recipe, prepared, backend, score), score()
     if run.failure:
-        raise SystemExit(run.failure.message)
-    console.print(f"{len(run.step_s)} steps; scoring under {len(asked.profile or PROFILES)} profiles")
-    chosen = [PROFILES[name] for name in asked.profile or PROFILES]
+        print(f"error: {run.failure.message}", file=sys.stderr)
+        return 1
+    console.print(f"{len(run.step_s)} steps; scoring under {len(names)} profiles")
+    chosen = [PROFILES[name] for name in names]
     plain = [replace(profile, table=byte_table.raw, scores_empty=False) for profile in chosen]  # its text, our bytes
-    machine = hardware.detect(backend.name)
-    found = restate(nats, prepared, recipe, run.step_s, machine, [*chosen, *plain], ROWS)
+    found = restate(nats, prepared, recipe, run.step_s, job.machine, [*chosen, *plain], ROWS)
     speed = flop_per_token(recipe.model) * recipe.data.total_batch * len(run.step_s) / fsum(run.step_s)
     console.print(gaps(found, ours, run.timed_s, speed, prepared.tokens("val")))
     console.print(peaks())
-    console.print(published([profile.name for profile in chosen]))
+    console.print(published(names))
+    return 0
 
 
 def trained(trainer, recipe: Recipe, prepared: Prepared, backend, score: Callable[[], BitsPerByte]) -> Run:
@@ -147,7 +160,7 @@ def peaks() -> Table:
     return table
 
 
-def published(names: list[str]) -> Table:
+def published(names: Sequence[str]) -> Table:
     """What these programs reported, and where."""
     table = Table("rules", "chip", "data", "val_bpb", "steps", "source", "", box=box.MARKDOWN)
     for row in PUBLISHED:
@@ -158,4 +171,4 @@ def published(names: list[str]) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

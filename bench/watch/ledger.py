@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.training import journal
 from bench.watch.following import Follower, files, modified
-from reports import derived, record
+from reports import derived, record, standing
 from reports.record import Record
 
 MOST = 200  # the newest
@@ -82,7 +82,6 @@ def _entry(path: Path) -> Entry | None:
 
 def _of_report(found: Record) -> Entry:
     run, identity = found.run, found.identity
-    hashes = identity.hashes
     return Entry(
         when=identity.created_utc,
         backend=found.software.backend,
@@ -90,7 +89,7 @@ def _of_report(found: Record) -> Entry:
         preset=identity.preset or "-",
         division=identity.division,
         seed=str(run.seed),
-        kind=(hashes.recipe, hashes.data, hashes.eval, f"{run.budget_s:g}", run.mode),
+        kind=(*(getattr(identity.hashes, name) for name in standing.EQUAL_BUDGET), f"{run.budget_s:g}", run.mode),
         budget_s=run.budget_s,
         bits_per_byte=derived.bits_per_byte(found),
         steps=len(run.steps),
