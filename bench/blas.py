@@ -10,13 +10,13 @@ import argparse
 import ctypes
 import sys
 from dataclasses import replace
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 
+from bench import sides
 from bench.measure import seconds
 from impl import backend as backends
 from impl.init import init
@@ -57,25 +57,11 @@ def measured(library: Path | None, rows: int, rounds: int) -> tuple[dict[str, st
 
     Raises RuntimeError where the fast side has no fast BLAS, before anything is timed.
     """
-    context = get_context("spawn")
-    pipes, blas = {}, {}
-    for side in SIDES:
-        pipes[side], theirs = context.Pipe()
-        context.Process(target=serve, args=(side, library, rows, theirs), daemon=True).start()
-        theirs.close()
-        blas[side] = pipes[side].recv()
-    if fault := confusion(blas):
-        raise RuntimeError(fault)
-    samples: dict[str, list[float]] = {side: [] for side in SIDES}
-    for round_ in range(1 + rounds):
-        for side, pipe in pipes.items():
-            pipe.send(True)
-            taken_s = pipe.recv()
-            if round_:
-                samples[side].append(taken_s)
-    for pipe in pipes.values():
-        pipe.send(False)
-    return blas, samples
+    with sides.opened(serve, {side: (side, library, rows) for side in SIDES}) as pipes:
+        blas = {side: pipe.recv() for side, pipe in pipes.items()}
+        if fault := confusion(blas):
+            raise RuntimeError(fault)
+        return blas, sides.turns(pipes, "step", rounds, warmup=1)
 
 
 def confusion(blas: dict[str, str]) -> str | None:
@@ -94,8 +80,8 @@ def table(blas: dict[str, str], samples: dict[str, list[float]], rows: int) -> s
         f"{side:<9}{tokens / median(samples[side]):>9,.0f} tokens/s  (median of {len(samples[side])})  {blas[side]}"
         for side in SIDES
     ]
-    ratios = [slow / fast for fast, slow in zip(samples["fast"], samples["bundled"], strict=True)]
-    return "\n".join([*lines, f"ratio    {median(ratios):>9.1f} (pairs from {min(ratios):.1f} to {max(ratios):.1f})"])
+    ratio = sides.paired(samples["fast"], samples["bundled"], digits=1, width=9)
+    return "\n".join([*lines, f"ratio    {ratio}"])
 
 
 def main() -> None:

@@ -10,10 +10,8 @@ Newton-Schulz included.
 
 import argparse
 import sys
-import time
 from dataclasses import replace
 from math import log
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
@@ -21,7 +19,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from bench import hardware
+from bench import hardware, sides
 from bench.measure import seconds
 from bench.ours import Ours
 from bench.upstream import UNTIMED_STEPS, Upstream
@@ -107,25 +105,10 @@ def _upstream(recipe: Recipe, backend, checkout: Path, micro_batches):
 def interleaved(checkout: Path, backend: str, rounds: int, what: str) -> dict[str, list[tuple[float, int]]]:
     """(seconds, peak bytes) of each counted round of "step" or "update", turn about.
 
-    Each side has its own process, or it would run with the other's allocator settings; the one that waits is idle.
+    Side by side in one process, upstream would run with our allocator settings.
     """
-    context = get_context("spawn")
-    pipes = {}
-    for side in SIDES:
-        pipes[side], theirs = context.Pipe()
-        context.Process(target=serve, args=(side, checkout, backend, theirs), daemon=True).start()
-        theirs.close()
-    samples: dict[str, list[tuple[float, int]]] = {side: [] for side in SIDES}
-    for round_ in range(WARMUP_ROUNDS + rounds):
-        for side, pipe in pipes.items():
-            pipe.send(what)
-            sample = pipe.recv()
-            if round_ >= WARMUP_ROUNDS:
-                samples[side].append(sample)
-            time.sleep(REST_S if backend == "torch-cpu" else 0)
-    for pipe in pipes.values():
-        pipe.send(None)
-    return samples
+    with sides.opened(serve, {side: (side, checkout, backend) for side in SIDES}) as pipes:
+        return sides.turns(pipes, what, rounds, WARMUP_ROUNDS, REST_S if backend == "torch-cpu" else 0)
 
 
 def score(checkout: Path, budget_s: float, seed: int) -> tuple[float, int, float]:
@@ -186,8 +169,7 @@ def show(samples: dict[str, list[tuple[float, int]]], backend: str, what: str) -
             words.append(f"MFU {mfu:.1%} of {peak.flop_per_s / 1e12:g} TFLOP/s")
         words += [f"{step_s * 1e3:.1f} ms (median of {len(taken)})", f"peak {peak_bytes / 1e9:.1f} GB"]
         print(f"{name:<10}" + ", ".join(words))
-    ratios = [theirs / mine for (mine, _), (theirs, _) in zip(samples["ours"], samples["upstream"], strict=True)]
-    print(f"ratio     {median(ratios):.2f} (pairs from {min(ratios):.2f} to {max(ratios):.2f})")
+    print(f"ratio     {sides.paired(*([s for s, _ in samples[side]] for side in SIDES), digits=2)}")
 
 
 if __name__ == "__main__":
