@@ -17,12 +17,11 @@ from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 
-import numpy as np
-
 from bench import hardware, sides
 from bench.measure import seconds
 from bench.ours import Ours
 from bench.upstream import UNTIMED_STEPS, Upstream
+from bench.versus import micro_batches_of, timed
 from impl import backend as backends
 from impl.data.batches import batches
 from impl.data.evaluation import windows
@@ -53,8 +52,7 @@ def serve(side: str, checkout: Path, backend: str, pipe: Connection) -> None:
     Answers with seconds and peak bytes.
     """
     recipe = recipe_for(backend)
-    shape = (recipe.accumulation(), 2, recipe.data.device_batch, recipe.model.sequence_len)
-    micro_batches = [tuple(pair) for pair in np.random.default_rng(0).integers(0, recipe.model.vocab_size, shape)]
+    micro_batches = micro_batches_of(recipe)
     bare = side == "upstream" and backend == "torch-cpu"  # ours sets the allocator, worth a third of an eager step
     loaded = _bare_cpu() if bare else backends.load(backend)
     if side == "ours":
@@ -62,7 +60,7 @@ def serve(side: str, checkout: Path, backend: str, pipe: Connection) -> None:
     else:
         actions = _upstream(recipe, loaded, checkout, micro_batches)
     while asked := pipe.recv():
-        pipe.send(_timed(actions[asked](), loaded))
+        pipe.send(timed(actions[asked](), loaded))
 
 
 def _bare_cpu():
@@ -72,12 +70,6 @@ def _bare_cpu():
         reset_peak_memory=lambda: None,
         peak_memory_bytes=peak_resident_bytes,
     )
-
-
-def _timed(action, backend) -> tuple[float, int]:
-    backend.sync()
-    backend.reset_peak_memory()
-    return seconds(lambda: (action(), backend.sync())), backend.peak_memory_bytes()
 
 
 def _ours(recipe: Recipe, backend, micro_batches):

@@ -18,9 +18,9 @@ from impl.torch import activation, cpu, windowed
 from impl.torch.loss import cross_entropy, row_nats, softcapped
 
 if find_spec("triton"):  # comes with PyTorch for CUDA
-    from impl.torch import rotary_kernel
+    from impl.torch import mlp_kernel, rotary_kernel
 else:
-    rotary_kernel = None
+    mlp_kernel = rotary_kernel = None
 
 
 def rms_norm(x, eps):  # (..., N) -> (..., N)
@@ -134,6 +134,8 @@ class Mlp(nn.Module):
         self.c_proj = Linear(model.mlp_ratio * model.width, model.width)
 
     def forward(self, x):  # (B, T, C) -> (B, T, C)
+        if mlp_kernel and self.activation is activation.relu_squared and mlp_kernel.serves(x):
+            return mlp_kernel.relu_squared_mlp(x, self.c_fc.weight.to(x.dtype), self.c_proj.weight.to(x.dtype))
         return self.c_proj(self.activation(self.c_fc(x)))
 
 
