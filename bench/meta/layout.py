@@ -30,6 +30,7 @@ ONE_SIDED: dict[str, dict[str, str]] = {
     },
     "impl/torch/logit_kernel.py": {},  # MLX's compiler computes twice and stores once
     "impl/torch/rotary_kernel.py": {},  # likewise
+    "impl/torch/mlp_kernel.py": {},  # MLX has no product that can do more on its way out
     "impl/torch/loss.py": {
         "_CrossEntropy": "a custom gradient is a class in PyTorch, a decorated function in MLX",
         "_in_blocks": "on CUDA a kernel of its own takes its place",
@@ -57,7 +58,6 @@ UNPICKLERS = ("pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "
 # Modules whose distribution has another name.
 DISTRIBUTIONS = {
     "cpuinfo": "py-cpuinfo2",
-    "cudnn": "nvidia-cudnn-frontend",
     "pynvml": "nvidia-ml-py",
     "tomli": "pytest",
     "torchgen": "torch",
