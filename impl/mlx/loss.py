@@ -48,8 +48,8 @@ def _loss_and_grads(x, weight, targets, softcap):  # -> (), (N, C), (V, C) float
         chunk_nats, tanh, exps, total = _nats(logits, chunk_targets, softcap)
         nats.append(chunk_nats)
         if mx.default_device() != mx.cpu:  # where computing them again takes less time than storing them
-            tanh, exps = (x[0] for x in _exponentials(again(logits), softcap))
-        dlogits = _dlogits(tanh, exps, total, chunk_targets, count).astype(x.dtype)
+            tanh, exps = _exponentials(again(logits), softcap)
+        dlogits = _dlogits(tanh, exps, total, chunk_targets, count).astype(x.dtype).reshape(logits.shape)
         dx.append(dlogits @ table)
         dweight = dweight + (dlogits.T @ chunk).astype(mx.float32)
     return mx.concatenate(nats).sum() / count, mx.concatenate(dx), dweight
@@ -66,7 +66,7 @@ def _nats(logits, targets, softcap):  # (n, V), (n,) -> (n,), 2 x (n, V), (n, 1)
     tanh, exps = _exponentials(logits, softcap)
     total = exps.sum(-1, keepdims=True)
     picked = softcapped(mx.take_along_axis(logits, mx.maximum(targets, 0)[:, None], -1), softcap)
-    return mx.where(targets >= 0, (mx.log(total) - picked)[:, 0], 0.0), tanh, exps, total
+    return mx.where(targets >= 0, (mx.log(total) - picked).squeeze(1), 0.0), tanh, exps, total
 
 
 def _dlogits(tanh, exps, total, targets, count):  # -> (n, V) float32
@@ -86,4 +86,4 @@ def _split(limit_bytes, vocabulary, x, targets):  # (n, ...), (n,) -> pairs of r
 
 def _after(arrays, x):
     """x, but not before `arrays` are there: else the scheduler may hold the logits of all chunks at once."""
-    return mx.where(sum(array.reshape(-1)[0] for array in arrays) == 0, x, x)
+    return mx.where(sum(array.reshape(-1)[:1] for array in arrays) == 0, x, x)
