@@ -29,7 +29,11 @@ ONE_SIDED: dict[str, dict[str, str]] = {
         "_keep_freed_memory": "PyTorch leaves large arrays on the CPU to the system's allocator",
     },
     "impl/torch/logit_kernel.py": {},  # MLX's compiler computes twice and stores once
-    "impl/torch/rotary_kernel.py": {},  # likewise
+    "impl/torch/rotary_kernel.py": dict.fromkeys(
+        ("_forward_shapes", "_backward_shapes", "_save", "_differentiate", "_halves", "_rotate_and_norm", "_back"),
+        "operators that the compiler can place and Triton's functions; MLX takes CUDA's source as text",
+    ),
+    "impl/mlx/rotary_kernel.py": {"_kernel": "MLX compiles a kernel by name and source"},
     "impl/torch/mlp_kernel.py": {},  # MLX has no product that can do more on its way out
     "impl/torch/loss.py": {
         "_CrossEntropy": "a custom gradient is a class in PyTorch, a decorated function in MLX",

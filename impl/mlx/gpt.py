@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from impl.mlx import activation, gradient
+from impl.mlx import activation, gradient, rotary_kernel
 from impl.mlx.loss import cross_entropy, row_nats, softcapped
 from impl.spec import Dtypes, Model
 
@@ -35,6 +35,8 @@ def rope(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
 
 def rotated_norm(x, cos, sin, eps):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     """rms_norm(rope(x))."""
+    if rotary_kernel.serves(x):
+        return rotary_kernel.rotated_norm(x, cos.astype(x.dtype), sin.astype(x.dtype), eps)
     return rms_norm(rope(x, cos, sin), eps)
 
 

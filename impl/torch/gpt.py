@@ -43,7 +43,7 @@ def rope(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
 
 def rotated_norm(x, cos, sin, eps):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     """rms_norm(rope(x))."""
-    if rotary_kernel and x.device.type == "cuda" and x.dtype == torch.bfloat16:
+    if rotary_kernel and rotary_kernel.serves(x):
         return rotary_kernel.rotated_norm(x, cos.to(x.dtype), sin.to(x.dtype), eps)
     return rms_norm(rope(x, cos, sin), eps)
 

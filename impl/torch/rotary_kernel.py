@@ -12,6 +12,11 @@ import triton.language as tl
 ELEMENTS = 4096  # of one program
 
 
+def serves(x):  # (B, T, H, D) -> bool
+    """Whether such heads are rotated and normed here."""
+    return x.device.type == "cuda" and x.dtype == torch.bfloat16
+
+
 def rotated_norm(x, cos, sin, eps):  # (B, T, H, D) bf16, 2 x (T, D/2) -> (B, T, H, D)
     """RMS norm over D of the heads rotated to their place."""
     return _forward(x.contiguous(), cos, sin, eps)[0]

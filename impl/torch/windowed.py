@@ -28,6 +28,7 @@ def kernel(q):  # (B, T, H, D) -> function or None
 def flash_attention_2(q, k, v, window, scale):  # 3 x (B, T, H, D) -> (B, T, H, D)
     """FlashAttention 2, through the operator that SDPA calls without a window."""
     tokens = q.shape[1]
+    q, k, v = (x.contiguous() for x in (q, k, v))
     band = {"window_size_left": window, "window_size_right": 0}
     return torch.ops.aten._flash_attention_forward(
         q, k, v, None, None, tokens, tokens, 0.0, True, False, scale=scale, **band
