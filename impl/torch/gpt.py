@@ -60,7 +60,7 @@ def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D
     share = q.shape[2] // k.shape[2]
     k, v = (y.repeat_interleave(share, 2) if share > 1 else y for y in (k, v))
     tokens, scale, mps = q.shape[1], q.shape[3] ** -0.5, q.device.type == "mps"
-    if window < tokens - 1 and (kernel := windowed.kernel(q)):
+    if kernel := windowed.kernel(q, window):
         return kernel(q, k, v, window, scale)
     q, k, v = (y.transpose(1, 2) for y in (q, k, v))
     if mps:  # wrong values for transposed heads of 64 and more (pytorch#181133)

@@ -71,7 +71,7 @@ def _launch(a, b, h, out, back):
     blocks = ([ROWS, DEPTH], [COLUMNS, DEPTH], [ROWS, part], [ROWS, part])
     described = [TensorDescriptor.from_tensor(x, block) for x, block in zip((a, b, h, out), blocks, strict=True)]
     programs = torch.cuda.get_device_properties(a.device).multi_processor_count
-    _product[(programs,)](*described, h, n, f, c, programs, ROWS, COLUMNS, DEPTH, back, num_warps=8, num_stages=3)
+    _product[(programs,)](*described, n, f, c, programs, ROWS, COLUMNS, DEPTH, back, num_warps=8, num_stages=3)
 
 
 @triton.jit
@@ -80,7 +80,6 @@ def _product(
     b,
     h,
     out,
-    places,
     n,
     f,
     c,
@@ -94,12 +93,6 @@ def _product(
     for tile in tl.range(tl.program_id(0), tl.cdiv(n, rows) * across, programs, flatten=True):
         row, column = tile // across * rows, tile % across * columns
         total = tl.zeros((rows, columns), tl.float32)
-        if back:  # what the end of the tile reads is on its way to the cache while the product is computed
-            lines = tl.minimum(row + tl.arange(0, rows), n - 1).to(tl.int64)[:, None] * f
-            lines += tl.minimum(column + tl.arange(0, columns // 64) * 64, f - 1)[None, :]
-            tl.inline_asm_elementwise(
-                "{ prefetch.global.L2 [$1]; mov.u32 $0, 0; }", "=r,l", [places + lines], tl.int32, is_pure=False, pack=1
-            )
         for k in range(tl.cdiv(c, depth)):
             total = tl.dot(a.load([row, k * depth]), b.load([column, k * depth]).T, total)
         parts = tl.permute(tl.reshape(total, (rows, 2, columns // 2)), (0, 2, 1))
