@@ -1,0 +1,1 @@
+"""One module a subcommand of `python -m reports`: HELP, `add(parser)` and `run(options)`, its exit status."""
