@@ -69,7 +69,7 @@ def serve(name: str, preset_name: str, pipe: Connection) -> None:
         step_s = seconds(lambda: trainer.step(micro_batches, hyper))
         with profile(activities=[ProfilerActivity.CUDA]) as profiled:
             trainer.step(micro_batches, hyper)
-        on_device = (e for e in profiled.events() if e.device_type.name == "CUDA")
+        on_device = (e for e in profiled.events() or () if e.device_type.name == "CUDA")
         pipe.send(([(e.name, e.time_range.elapsed_us() / 1e6) for e in on_device], step_s))
 
 
@@ -91,10 +91,8 @@ def longest(kernels: Iterable[tuple[str, float]], count: int) -> list[str]:
     for name, taken_s in kernels:
         total[name] += taken_s
         calls[name] += 1
-    return [
-        f"{1e3 * taken_s:9.2f} ms {calls[name]:6d} x  {name[:140]}"
-        for name, taken_s in sorted(total.items(), key=lambda item: -item[1])[:count]
-    ]
+    most = sorted(total.items(), key=lambda item: -item[1])[:count]
+    return [f"{1e3 * taken_s:9.2f} ms {calls[name]:6d} x  {name[:140]}" for name, taken_s in most]
 
 
 def main(arguments: list[str] | None = None) -> int:
