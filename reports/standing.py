@@ -10,6 +10,7 @@ from reports.record import Record
 EQUAL_BUDGET = ("recipe", "data", "eval")  # the budget is a rule of the recipe
 EQUAL_TOKENS = (*EQUAL_BUDGET, "config")
 SHOWN = 8  # digits of a hash
+FAILED = "it failed"
 
 
 def unranked(record: Record) -> tuple[str, ...]:
@@ -18,7 +19,7 @@ def unranked(record: Record) -> tuple[str, ...]:
     budget_s = RECIPES[identity.recipe].schedule.budget_s if identity.recipe in RECIPES else None
     known = PRESETS.get(identity.preset or "")
     reasons = {
-        "it failed": run.failure is not None,
+        FAILED: run.failure is not None,
         f"its budget of {run.budget_s:g} s is not {budget_s:g} s": budget_s is not None and run.budget_s != budget_s,
         f"preset {identity.preset} is for trying out": identity.division != "open" and known and not known.ranked,
         "it followed another run's progress": run.mode == "fixed-tokens",

@@ -1,0 +1,107 @@
+"""A folder of reports, read once: every file with its verdict, and what of it may be counted.
+
+Test with `pytest -m fast -k collection`.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reports.check import ACCEPTED, PENDING, REJECTED, Verdict, check
+from reports.record import Record, ReportError, content_hash, load
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file. `record` and `digest` (the content's SHA-256) are None where the file is no report at all.
+
+    `path` is relative to the folder. `duplicate_of` names the file that holds the same run and was made before.
+    """
+
+    path: Path
+    verdict: Verdict
+    record: Record | None
+    digest: str | None
+    duplicate_of: Path | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return self.verdict.name == ACCEPTED and self.duplicate_of is None
+
+    @property
+    def pending(self) -> bool:
+        return self.verdict.name == PENDING and self.duplicate_of is None
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the file is not accepted, one line each; empty where it is."""
+        found = tuple(finding.reason for finding in self.verdict.findings)
+        return found if self.duplicate_of is None else (*found, f"the same run as {self.duplicate_of}")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """`entries` in order of their paths; nothing that was found is left out."""
+
+    folder: Path
+    entries: tuple[Entry, ...]
+
+    @property
+    def accepted(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.accepted)
+
+    @property
+    def pending(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.pending)
+
+    @property
+    def rejected(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.verdict.name == REJECTED)
+
+    @property
+    def duplicates(self) -> tuple[Entry, ...]:
+        return tuple(entry for entry in self.entries if entry.duplicate_of is not None)
+
+
+def read(folder: str | Path) -> Collection:
+    """Every *.json below `folder`; never raises for what a file holds. Raises ReportError where there is no folder."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ReportError(f"{folder}: no folder there; give one that holds reports, such as reports/data")
+    files = sorted(file for file in folder.rglob("*.json") if not file.name.startswith("."))
+    return Collection(folder, _without_duplicates([_entry(file, folder) for file in files]))
+
+
+def _entry(file: Path, folder: Path) -> Entry:
+    verdict = check(file)
+    try:
+        record = load(file)
+    except ReportError:
+        return Entry(file.relative_to(folder), verdict, None, None)
+    return Entry(file.relative_to(folder), verdict, record, content_hash(record))
+
+
+def _without_duplicates(entries: list[Entry]) -> tuple[Entry, ...]:
+    """The first made of each run stays, accepted ones before pending ones; rejected files neither take nor lose a place."""
+    first: dict[str, Path] = {}
+    marked = {entry.path: entry for entry in entries}
+
+    def order(entry: Entry) -> tuple[bool, str, Path]:
+        return entry.verdict.name != ACCEPTED, entry.record.identity.created_utc if entry.record else "", entry.path
+
+    for entry in sorted(entries, key=order):
+        if entry.record is None or entry.verdict.name == REJECTED:
+            continue
+        original = first.setdefault(_run_hash(entry.record), entry.path)
+        if original != entry.path:
+            marked[entry.path] = replace(entry, duplicate_of=original)
+    return tuple(marked.values())
+
+
+def _run_hash(record: Record) -> str:
+    """Of what was measured: the same steps to nine digits are the same run, whoever or whatever is named beside them.
+
+    A run that failed before its first step measured nothing: there the whole content decides.
+    """
+    measured = (record.run, record.result) if len(record.run.steps) else record
+    return hashlib.sha256(repr(measured).encode()).hexdigest()
