@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import check
+from bench import check, page, sheet
 from bench.conformance import test_orthogonalizer as checks
 from bench.mutants import Mutant
-from bench.newton_schulz import findings, lowrank, measure, report, sheet, spectra, variants
+from bench.newton_schulz import findings, lowrank, measure, report, spectra, variants
 from bench.newton_schulz.__main__ import DATA
 from bench.subject import load
 from impl.oracle import muon
@@ -209,8 +209,8 @@ def test_leaving_the_band_is_seen():
 
 def test_findings_page_is_that_of_its_data():
     """Every table of the page is what the committed data give; `python -m bench.newton_schulz report` makes it so."""
-    page = (ROOT / DATA.parent / report.PAGE).read_text("utf-8")
-    assert report.filled(page, findings.Data.load(ROOT / DATA)) == page
+    text = (ROOT / DATA.parent / report.PAGE).read_text("utf-8")
+    assert page.filled(text, report.tables(findings.Data.load(ROOT / DATA))) == text
 
 
 def test_findings_data_name_nobody():

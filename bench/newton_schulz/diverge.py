@@ -12,7 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.newton_schulz import sheet, spectra, variants
+from bench import sheet
+from bench.newton_schulz import spectra, variants
 from bench.newton_schulz.variants import EMULATED, FRAMEWORK, ROUNDED, SHIPPED
 from bench.ours import Ours
 from bench.training.loop import LOSS_LIMIT

@@ -3,16 +3,16 @@
 `python -m bench.newton_schulz report`; test with `pytest -m meta -k findings`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench.newton_schulz import sheet
+from bench import sheet
 from bench.newton_schulz.diverge import BAND
 from bench.newton_schulz.spectra import PLAIN
 from bench.newton_schulz.variants import FRAMEWORK, NORMS, ROUNDED, SHIPPED
+from bench.page import table
 
 WINDOW = 5  # steps over which a loss is averaged before it is held against the band
 WIDTHS_OF_BAND = 4.0  # times the band's own scatter: its runs themselves stay within 2.4
@@ -51,12 +51,6 @@ def updates_of(file: dict, **factors) -> list[dict]:
     """The rows whose factors are these; by default of Polar Express at scale 1."""
     wanted = {"orthogonalizer": "polar express", "scale": 1.0, **factors}
     return [row for row in file["rows"] if all(row.get(name) == value for name, value in wanted.items())]
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    header = list(header)
-    lines = [header, ["---"] * len(header), *map(list, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def errors(data: Data) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from bench.newton_schulz import sheet, variants
+from bench import sheet
+from bench.newton_schulz import variants
 from bench.newton_schulz.diverge import Variant, ours
 from bench.newton_schulz.spectra import RANK, matrix
 from bench.newton_schulz.variants import FRAMEWORK, norm_as

@@ -13,8 +13,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
+from bench import sheet
 from bench.error import Error
-from bench.newton_schulz import clock, design, sheet, spectra, variants
+from bench.newton_schulz import clock, design, spectra, variants
 from bench.newton_schulz.design import ORTHOGONALIZERS, Case
 from bench.newton_schulz.diverge import ours
 from impl.oracle import muon

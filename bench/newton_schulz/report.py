@@ -3,10 +3,12 @@
 `python -m bench.newton_schulz report`
 """
 
-import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.newton_schulz.findings import TABLES, Data
+from bench.page import filled
 
 PAGE = "newton-schulz-precision.md"
 FIGURE = "newton-schulz-precision.svg"
@@ -19,17 +21,10 @@ def render(folder: Path) -> list[Path]:
     data = Data.load(folder)
     page, drawn = folder.parent / PAGE, folder.parent / FIGURE
     figure.draw(data).save(drawn)
-    page.write_text(filled(page.read_text("utf-8"), data), "utf-8")
+    page.write_text(filled(page.read_text("utf-8"), tables(data)), "utf-8")
     return [page, drawn]
 
 
-def filled(text: str, data: Data) -> str:
-    """`text` with what stands between each `<!-- table: NAME -->` and `<!-- end -->` made anew."""
-
-    def replaced(found: re.Match) -> str:
-        name = found[1]
-        if name not in TABLES:
-            raise ValueError(f"{PAGE}: there is no table {name!r}; try one of {sorted(TABLES)}")
-        return f"<!-- table: {name} -->\n{TABLES[name](data)}\n<!-- end -->"
-
-    return re.sub(r"<!-- table: ([\w ]+) -->\n.*?<!-- end -->", replaced, text, flags=re.DOTALL)
+def tables(data: Data) -> dict[str, Callable[[], str]]:
+    """What each mark of the page stands for."""
+    return {name: partial(make, data) for name, make in TABLES.items()}

@@ -5,6 +5,7 @@ Test with `pytest -m fast -k newton_schulz`.
 
 import json
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from impl.data import atomic
 from reports.privacy import redact
 
 FORMAT = 1
+SAME = ("format", "what", "backend", "chip", "versions", "blas")  # in every row of a file
 
 
 def origin(backend, what: str) -> dict[str, Any]:
@@ -41,15 +43,19 @@ class Sheet:
 
     path: Path
     origin: dict[str, Any]
+    digits: int = 5
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path, origin: dict[str, Any]) -> "Sheet":
-        """Rows of an earlier, interrupted run are kept. Raises ValueError where another backend or release wrote it."""
-        sheet = cls(path, origin)
+    def open(cls, path: Path, origin: dict[str, Any], also: Iterable[str] = (), digits: int = 5) -> "Sheet":
+        """Rows of an earlier, interrupted run are kept; `digits` is what a number means.
+
+        Raises ValueError where another backend or release wrote it, or where one of the entries `also` differs.
+        """
+        sheet = cls(path, origin, digits)
         if path.exists():
             known = json.loads(path.read_text())
-            for name in ("format", "what", "backend", "chip", "versions", "blas"):
+            for name in (*SAME, *also):
                 if known.get(name) != origin[name]:
                     raise ValueError(
                         f"{path}: {name} {known.get(name)!r} is not {origin[name]!r}; name another file with --out"
@@ -67,7 +73,7 @@ class Sheet:
     def text(self) -> str:
         """JSON, one row a line; what is not finite is null, which JSON can hold."""
         head = json.dumps(self.origin, indent=1, sort_keys=True)[:-2]
-        rows = ",\n".join(json.dumps(_plain(row), allow_nan=False) for row in self.rows.values())
+        rows = ",\n".join(json.dumps(_plain(row, self.digits), allow_nan=False) for row in self.rows.values())
         return f'{head},\n "rows": [\n{rows}\n]}}\n'
 
 
@@ -79,12 +85,12 @@ def load(path: Path) -> dict[str, Any]:
     return known
 
 
-def _plain(value: Any) -> Any:
-    """Numbers rounded to five digits, which is more than any of them means."""
+def _plain(value: Any, digits: int) -> Any:
+    """Numbers rounded to so many digits."""
     if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
+        return {name: _plain(entry, digits) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [_plain(entry, digits) for entry in value]
     if isinstance(value, float | np.floating):
-        return float(f"{value:.5g}") if np.isfinite(value) else None
+        return float(f"{value:.{digits}g}") if np.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value
