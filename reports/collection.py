@@ -82,7 +82,7 @@ def _entry(file: Path, folder: Path) -> Entry:
 
 
 def _without_duplicates(entries: list[Entry]) -> tuple[Entry, ...]:
-    """The first made of each run stays, accepted ones before pending ones; rejected files neither take nor lose a place."""
+    """The first made of each run stays, accepted before pending; rejected files neither take nor lose a place."""
     first: dict[str, Path] = {}
     marked = {entry.path: entry for entry in entries}
 

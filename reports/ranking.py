@@ -4,9 +4,9 @@ All runs count, never the best of them. Test with `pytest -m fast -k ranking`.
 
 Score: the median over seeds of each seed's median val_bpb, so that a seed run often counts once. Interval: of the mean
 over seeds, 95 %, by Student's t; it needs two. Rank: 1 + the number of rows whose whole interval lies below this row's:
-rows whose intervals overlap share one, and each reader can see why. Overlap asks more than a test of each pair would (1.4
-times the difference, at equal spread), as it must where many pairs are looked at. Rows of fewer than LEAST_SEEDS seeds
-are listed without a rank.
+rows whose intervals overlap share one, and each reader can see why. Overlap asks more than a test of each pair would
+(1.4 times the difference, at equal spread), as it must where many pairs are looked at. Rows of fewer than LEAST_SEEDS
+seeds are listed without a rank.
 """
 
 from collections import defaultdict
@@ -177,13 +177,13 @@ def _board(division: str, of: Hashes, entries: list[Entry]) -> Board:
 
 
 def _rows(entries: list[Entry]) -> list[Row]:
-    groups: dict[tuple, list[Entry]] = defaultdict(list)
+    groups: dict[tuple[Configuration, bool, tuple[str, ...]], list[Entry]] = defaultdict(list)
     for entry in entries:
         record = entry.record
         assert record is not None
         reasons = tuple(reason for reason in standing.unranked(record) if reason != standing.FAILED)
         groups[configuration(record), entry.pending, reasons].append(entry)
-    return _with_ranks([_row(*key, group) for key, group in groups.items()])
+    return _with_ranks([_row(*key, entries=group) for key, group in groups.items()])
 
 
 def _row(of: Configuration, pending: bool, reasons: tuple[str, ...], entries: list[Entry]) -> Row:
