@@ -9,8 +9,7 @@ from bench.meta.records import BUDGET_S, BYTES, EVAL_HASH, failed_record, only, 
 from impl.data import corpus
 from impl.data.prepared import EVALUATION_RULE, sha256
 from impl.spec import RECIPES, override, preset
-from reports import check as checking
-from reports import derived
+from reports import arithmetic, derived
 from reports.check import ACCEPTED, PENDING, REJECTED, check, check_record
 from reports.record import save
 from reports.schema import Eval, Failure, Hashes, Row, Steps
@@ -57,8 +56,8 @@ def test_unreadable_is_a_schema_finding(tmp_path):
 
 def test_the_embedded_text_is_pinned():
     expected = corpus.EXPECTED["val"]
-    assert {sha256(expected.sha256, EVALUATION_RULE): expected.text_bytes} == checking.PINNED_BYTES
-    assert (EVAL_HASH, BYTES) in checking.PINNED_BYTES.items()
+    assert {sha256(expected.sha256, EVALUATION_RULE): expected.text_bytes} == arithmetic.PINNED_BYTES
+    assert (EVAL_HASH, BYTES) in arithmetic.PINNED_BYTES.items()
 
 
 def test_shifted_bytes():
