@@ -45,6 +45,11 @@ def test_warm_up_that_never_converges_ends_at_its_limit(clock):
     assert 4 <= warmup.seconds < 4 + 3
 
 
-def test_a_first_step_beyond_the_limit_is_all_the_warm_up(clock):
-    warmup, compile_s = measure.warm_up(clock([61.0, 0.1, 0.1, 0.1]))
-    assert (warmup.steps, compile_s) == (1, 0.0)
+def test_a_first_step_beyond_the_limit_is_compiling(clock):
+    warmup, compile_s = measure.warm_up(clock([130.0, *[0.1] * 6]))
+    assert (warmup.steps, compile_s) == (7, pytest.approx(129.9))
+
+
+def test_steps_beyond_the_limit_end_the_warm_up(clock):
+    warmup, compile_s = measure.warm_up(clock([62.0, 61.0, 61.0]))
+    assert (warmup.steps, compile_s) == (2, pytest.approx(1.0))

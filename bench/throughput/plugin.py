@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import identity, sensors
-from bench.measure import probe_gemm
+from bench.measure import WARNINGS, probe_gemm
 from bench.meter import Meter
 from bench.subject import NotSupported
 from bench.throughput import case, saved, sizes, table
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(config, items):
     """A CPU beside a GPU is not asked for the GPU's shapes; a framework's warning ends no measurement."""
     for item in items:
         if item.get_closest_marker("bench"):
-            item.add_marker(pytest.mark.filterwarnings("default"))
+            item.add_marker(pytest.mark.filterwarnings(*WARNINGS))
     odd = [item for item in items if not _fits(config, item)]
     if odd:
         config.hook.pytest_deselected(items=odd)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 from rich.console import Console
 
+from bench import measure
 from bench.training import score, summary
 from bench.training.journal import Journal
 from impl.backend import out_of_memory
@@ -18,7 +19,7 @@ from reports import check, derived, peaks, record
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # no warning is worth five minutes
+@pytest.mark.filterwarnings(*measure.WARNINGS)  # no warning is worth five minutes
 def test_training_learns_real_text(job, pytestconfig):
     """val_bpb is finite, below step 0 and below a unigram model on the same bytes; the report is accepted."""
     measured, path = _run(job, pytestconfig)
