@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reports import arithmetic, plausibility
-from reports.record import Record, ReportError, file_name, load
+from reports.record import Record, ReportError, read
 from reports.verdict import ACCEPTED, PENDING, REJECTED, Finding, Verdict, unreadable, wrong
 
 __all__ = ["ACCEPTED", "PENDING", "REJECTED", "Finding", "Verdict", "check", "check_record"]
@@ -16,14 +16,13 @@ __all__ = ["ACCEPTED", "PENDING", "REJECTED", "Finding", "Verdict", "check", "ch
 def check(path: str | Path) -> Verdict:
     """The verdict on one file; never raises for what the file holds."""
     try:
-        record = load(path)
+        record, due = read(path)
     except ReportError as error:
         return Verdict(str(path), (unreadable(str(error).removeprefix(f"{path}: ")),))
-    return Verdict(str(path), (*_place(Path(path), record), *check_record(record)))
+    return Verdict(str(path), (*_place(Path(path), due), *check_record(record)))
 
 
-def _place(path: Path, record: Record) -> Iterator[Finding]:
-    due = file_name(record)
+def _place(path: Path, due: str) -> Iterator[Finding]:
     if path.name != due:
         yield wrong(f"file name {path.name!a} does not fit the content, which gives {due}")
 

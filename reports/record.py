@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
 
+from reports import migrations
 from reports.privacy import leaks, private_strings
 from reports.schema import (
     SCHEMA_VERSION,
@@ -45,7 +46,7 @@ class ReportError(ValueError):
 class Record(Section):
     """A whole report. A run either has a result or a failure."""
 
-    schema_version: Literal["0.2"] = SCHEMA_VERSION
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
     identity: Identity
     hardware: Hardware
     software: Software
@@ -74,12 +75,12 @@ def column(values: Iterable[float], digits: int = 9) -> tuple[float | None, ...]
 
 def to_json(record: Record) -> str:
     """The canonical text: keys sorted, objects indented, every array on one line, a newline at the end."""
-    return _written(record.model_dump(), "") + "\n"
+    return _canonical(record.model_dump())
 
 
 def content_hash(record: Record) -> str:
     """SHA-256 of the canonical text."""
-    return hashlib.sha256(to_json(record).encode()).hexdigest()
+    return _sha256(to_json(record))
 
 
 def chip_slug(chip: str) -> str:
@@ -92,7 +93,7 @@ def chip_slug(chip: str) -> str:
 
 def file_name(record: Record) -> str:
     """<date>-<backend>-<first 12 digits of the content hash>.json"""
-    return f"{record.identity.created_utc[:10]}-{record.software.backend}-{content_hash(record)[:12]}.json"
+    return _file_name(record, to_json(record))
 
 
 def save(record: Record, folder: str | Path) -> Path:
@@ -136,22 +137,33 @@ def require_folder(folder: str | Path) -> None:
 
 
 def load(path: str | Path) -> Record:
-    """Read and validate one file. Raises ReportError, never anything else, whatever the file holds."""
+    """Read and validate one file of any released schema. Raises ReportError, never anything else, whatever it holds."""
+    return read(path)[0]
+
+
+def due_name(path: str | Path) -> str:
+    """The name that a file's content gives it: its own text's, of whatever version it is. Raises as `load` does."""
+    return read(path)[1]
+
+
+def read(path: str | Path) -> tuple[Record, str]:
+    """(record, due name) of one file, as `load` and `due_name` give them."""
     path = Path(path)
     text = _text(path)
     try:
         document = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_short_int)
+        today = migrations.current(document)
+        as_it_was = today is document
+        record = Record.model_validate_json(text if as_it_was else json.dumps(today))
+        return record, file_name(record) if as_it_was else _file_name(record, _canonical(document))
     except RecursionError:
         raise _error(path, "is nested too deeply to be a report; rewrite it with reports.record.save") from None
-    except ValueError as error:
-        raise _error(path, f"is no JSON that a report may be: {error}; restore the original file") from None
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
-        raise _error(path, f"schema_version={_short(version)}, but this checkout reads {SCHEMA_VERSION!r}; update one")
-    try:
-        return Record.model_validate_json(text)
+    except migrations.MigrationError as error:
+        raise _error(path, str(error)) from None
     except ValidationError as error:
         raise _error(path, _first(error)) from None
+    except ValueError as error:
+        raise _error(path, f"is no JSON that a report may be: {error}; restore the original file") from None
 
 
 def _text(path: Path) -> str:
@@ -180,18 +192,12 @@ def _first(error: ValidationError) -> str:
     if first["type"] == "json_invalid":  # text that only Python's parser takes, such as half a surrogate pair
         reason = first["msg"].removeprefix("Invalid JSON: ")
         return f"is no JSON that a report may be: {reason}; restore the original file"
-    field = _short(".".join(map(str, first["loc"]))).strip("'") or "record"
+    field = migrations.short(".".join(map(str, first["loc"]))).strip("'") or "record"
     message = first["msg"].removeprefix("Value error, ").splitlines()[0][:200]
-    shown = f"={_short(first['input'])}" if isinstance(first["input"], (str, int, float, type(None))) else ""
+    shown = f"={migrations.short(first['input'])}" if isinstance(first["input"], (str, int, float, type(None))) else ""
     remedy = REMEDIES.get(first["type"], "write reports with reports.record.save")
     more = f" (and {len(others)} more)" if others else ""
     return f"{field}{shown}: {message}; {remedy}{more}"
-
-
-def _short(value: Any) -> str:
-    """A hostile value made harmless: escaped, and cut to 60 characters."""
-    text = ascii(value[:60]) if isinstance(value, str) else ascii(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -199,7 +205,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))
-        raise ValueError(f"key {_short(twice)} stands twice")
+        raise ValueError(f"key {migrations.short(twice)} stands twice")
     return document
 
 
@@ -211,6 +217,18 @@ def _short_int(digits: str) -> int:
     if len(digits) > 40:
         raise ValueError(f"an integer of {len(digits)} digits")
     return int(digits)
+
+
+def _file_name(record: Record, canonical: str) -> str:
+    return f"{record.identity.created_utc[:10]}-{record.software.backend}-{_sha256(canonical)[:12]}.json"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _canonical(document: dict[str, Any]) -> str:
+    return _written(document, "") + "\n"
 
 
 def _written(value: Any, indent: str) -> str:

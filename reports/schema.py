@@ -20,9 +20,10 @@ from reports.section import (
     Section,
     Sha256,
     Size,
+    Text,
 )
 
-SCHEMA_VERSION = "0.2"
+SCHEMA_VERSION = "1.0"  # another one needs a step in reports.migrations
 Backend = Literal["mlx-metal", "mlx-cuda", "mlx-cpu", "torch-mps", "torch-cuda", "torch-cpu"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
@@ -37,75 +38,81 @@ class Hashes(Section):
 
 
 class Identity(Section):
-    """Which suite ran which recipe, and when; `settings` holds what `--set` overrode, by its name there."""
+    """Which suite ran which recipe on which text, and when; `settings` holds what `--set` overrode, by its name there.
 
-    suite_version: str
+    `division` follows from preset and settings by the presets of that time, which a checkout may have changed since.
+    """
+
+    suite_version: Text
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,40}$")] | None
     dirty: bool | None
     created_utc: Second
-    recipe: str
-    preset: str | None
-    settings: dict[str, str]
+    recipe: Text
+    preset: Text | None
+    settings: dict[Text, Text]
     division: Literal["fixed", "tier", "open"]
+    text: Text | None = None  # what was trained on, by the name that `--data` takes; "folder": the user's own
     hashes: Hashes
 
 
 class Hardware(Section):
     """The part that computed. `chip` is the name that its driver reports: the GPU's, or the CPU's on CPU backends."""
 
-    LATER = ("cpu_governor", "cpu_performance_cores", "gpu_max_clock_mhz")
-
     chip: Annotated[str, Field(min_length=1, max_length=100)]
-    model_id: str | None = None  # Mac15,9
-    architecture: str | None = None  # applegpu_g17s, sm_90, x86_64
+    model_id: Text | None = None  # Mac15,9
+    architecture: Text | None = None  # applegpu_g17s, sm_90, x86_64
     gpu_cores: Positive | None = None
     gpu_memory_bytes: Positive | None = None  # on a Mac: what the system advises a GPU to use at most
     gpu_max_clock_mhz: Positive | None = None
-    cpu: str | None = None
+    cpu: Text | None = None
     cpu_cores: Positive | None = None  # those this process may run on
     cpu_performance_cores: Positive | None = None  # of the fastest kind, where there are kinds
-    cpu_flags: tuple[str, ...] = ()
-    cpu_governor: str | None = None
+    cpu_flags: tuple[Text, ...] = ()
+    cpu_governor: Text | None = None
     memory_bytes: Positive | None = None  # that this process may use
-    driver: str | None = None
+    driver: Text | None = None
     power_limit_w: Annotated[float, Field(gt=0, le=1e5)] | None = None
     virtualised: bool | None = None
+    form_factor: Literal["portable", "desktop", "server"] | None = None
 
 
 class Software(Section):
     """Versions, and the environment variables that can change a number."""
 
-    os: str
-    os_build: str | None = None
-    python: str
+    os: Text
+    os_build: Text | None = None
+    python: Text
+    numpy: Text | None = None  # which draws the initial parameters
     backend: Backend
-    frameworks: dict[str, str]  # {"torch": "2.13.0+cpu"}
-    blas: str | None = None
+    frameworks: dict[Text, Text]  # {"torch": "2.13.0+cpu"}
+    blas: Text | None = None
     compiled: bool | None = None
-    environment: dict[str, str]
+    environment: dict[Text, Text]
 
 
 class Probe(Section):
-    """One timing of a fixed matrix product: `flop` operations in `seconds`."""
+    """One timing of a fixed matrix product, `flop` operations in `seconds`, and what the chip's sensors said then."""
 
     when: Literal["before", "during", "after"]
     flop: Positive
     seconds: Annotated[float, Field(gt=0, le=1e8)]
     precision: Precision
+    at_s: Seconds | None = None  # timed seconds of training before it
+    temperature_c: Annotated[float, Field(ge=-100, le=1000)] | None = None
+    clock_mhz: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    power_w: Annotated[float, Field(ge=0, le=1e5)] | None = None
 
 
 class State(Section):
     """What else the machine was doing."""
 
-    LATER = ("background", "ceiling", "throttled")
-
     power_source: Literal["ac", "battery"] | None = None
     low_power_mode: bool | None = None
     load_average: tuple[Size, Size, Size] | None = None
-    thermal: str | None = None
-    throttled: str | None = None  # why the chip was held back; "" where it says that it was not
+    thermal: Text | None = None  # the system's own word for it, at the end
+    throttled: Text | None = None  # why the chip was held back; "" where it says that it was not
     background: Fraction | None = None  # of all CPUs, busy for other processes meanwhile
-    swap_bytes: Count | None = None
+    swap_bytes: Count | None = None  # of the whole machine, in use at the end
     probes: tuple[Probe, ...] = ()
     ceiling: Ceiling | None = None
 
@@ -140,8 +147,6 @@ class Steps(Section):
 class Eval(Section):
     """The whole validation text scored after `step` steps, outside the budget."""
 
-    LATER = ("joules",)
-
     step: Count
     nats: Nats
     bytes: Positive
@@ -155,7 +160,7 @@ class Failure(Section):
 
     kind: Literal["loss-not-finite", "loss-too-high", "interrupted", "out-of-memory", "error"]
     step: Count
-    message: str
+    message: Text
 
 
 class Run(Section):
@@ -201,9 +206,9 @@ class Result(Section):
     eval_s: Seconds
     total_s: Seconds  # from start to report
     peak_memory_bytes: Positive | None
-    peak_memory_method: str | None
+    peak_memory_method: Text | None
     joules: Annotated[float, Field(gt=0, le=1e15)] | None
-    joules_method: str | None
+    joules_method: Text | None
 
 
 class Row(Section):
@@ -212,13 +217,13 @@ class Row(Section):
     frobenius, worst_element, p99: the largest relative errors; excluded: elements that hang on a sign nobody can know.
     """
 
-    quantity: str
+    quantity: Text
     precision: Precision
     cases: Count
     inconclusive: Count = 0
     excluded: Count | None = None
     worst_ratio: Size | None
-    worst_part: str | None = None
+    worst_part: Text | None = None
     frobenius: Size | None = None
     worst_element: Size | None = None
     p99: Size | None = None
@@ -229,7 +234,7 @@ class Row(Section):
 class Observation(Section):
     """The precision class that a family of operations was seen in, and its errors on the inputs that tell."""
 
-    family: str
+    family: Text
     policy: Precision  # asked for
     observed: Observed
     errors: tuple[Size, ...]
@@ -242,35 +247,34 @@ class Onset(Section):
     band, null where there is none. worst: the largest share of the band; quantity: whose.
     """
 
-    course: str
+    course: Text
     policy: Precision
     steps: Positive
     comparable: Count
     onset: Count | None
-    quantity: str
+    quantity: Text
     worst: Size | None
 
 
 class Conformance(Section):
     """The correctness suite on the same versions; `checked_utc` is before the run where it was not asked again."""
 
-    LATER = ("checked_utc",)
-
-    versions: dict[str, str]
+    versions: dict[Text, Text]
     checked_utc: Second | None = None
     passed: Count
     failed: Count
     skipped: Count
+    xfailed: Count | None = None  # known faults of a release, seen again
     inconclusive: Count
     rows: tuple[Row, ...]
     onsets: tuple[Onset, ...] = ()
     classes: tuple[Observation, ...] = ()
-    alternatives: dict[str, dict[str, Observed]] = Field(default_factory=dict)  # float32 with other settings
-    repeats: dict[str, dict[str, bool | None]] = Field(default_factory=dict)  # same seed twice, by policy: bit-equal?
+    alternatives: dict[Text, dict[Text, Observed]] = Field(default_factory=dict)  # float32 with other settings
+    repeats: dict[Text, dict[Text, bool | None]] = Field(default_factory=dict)  # same seed twice, by policy: bit-equal?
 
 
 class Consent(Section):
     """Filled in by whoever shares the report."""
 
-    contributor: str | None = None
-    licence: str | None = None
+    contributor: Text | None = None
+    licence: Text | None = None

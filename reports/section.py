@@ -4,9 +4,9 @@ Test with `pytest -m fast -k reports`.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 Observed = Literal[Precision, "bfloat16-sums", "float16-sums", "none"]  # -sums: accumulated narrowly too
@@ -19,7 +19,10 @@ def _a_second(value: str) -> str:
     return value
 
 
+LONGEST_TEXT = 1000  # characters
+
 # The bounds are far outside what any machine gives, and keep every sum below finite.
+Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=10**18)]
 Positive = Annotated[int, Field(ge=1, le=10**18)]
@@ -27,23 +30,18 @@ Seconds = Annotated[float, Field(ge=0, le=1e8)]
 Nats = Annotated[float, Field(ge=0, le=1e15)]
 Size = Annotated[float, Field(ge=0, le=1e39)]  # above float32's largest
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Second = Annotated[str, AfterValidator(_a_second)]  # 2026-11-21T07:42:30Z
+SECOND = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
+Second = Annotated[str, AfterValidator(_a_second), Field(json_schema_extra={"pattern": SECOND})]  # 2026-11-21T07:42:30Z
 
 
 class Section(BaseModel):
-    """Unknown fields, NaN, infinities and values of another type are errors.
-
-    LATER: fields that reports of this schema version did not have at first. They are not written where they are null,
-    so that a report's content, which names its file, stays what it was.
-    """
-
-    LATER: ClassVar[tuple[str, ...]] = ()
+    """Unknown fields, NaN, infinities and values of another type are errors; a field that is absent is null."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, str_max_length=1000, protected_namespaces=()
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        str_max_length=LONGEST_TEXT,
+        protected_namespaces=(),
     )
-
-    @model_serializer(mode="wrap")
-    def _without_absent_later_ones(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values = written(self)
-        return {name: value for name, value in values.items() if value is not None or name not in self.LATER}
