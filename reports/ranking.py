@@ -15,21 +15,18 @@ from dataclasses import dataclass, replace
 from math import ceil, sqrt
 from statistics import mean, median, stdev
 
+from scipy.special import stdtrit
+
 from reports import derived, standing
 from reports.collection import Collection, Entry
 from reports.record import Record
 
 LEAST_SEEDS = 3
+LEVEL = 0.95
 RANKED, PROVISIONAL, LIMITED, PENDING, UNRANKED, FAILED = PLACES = (
     "ranked", "provisional", "memory-limited", "pending", "unranked", "failed",
 )  # fmt: skip
 DIVISIONS = ("fixed", "tier", "open")
-
-# Student's t at 97.5 % for 1, 2, 3... degrees of freedom; beyond the last it is no smaller than that of the normal.
-T975 = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, order=True)
@@ -148,11 +145,11 @@ def configuration(record: Record) -> Configuration:
 
 
 def interval(scores: Iterable[float]) -> tuple[float, float] | None:
-    """Of the mean, 95 %, by Student's t; None for fewer than two."""
+    """Of the mean, at LEVEL; None for fewer than two."""
     scores = list(scores)
     if len(scores) < 2:
         return None
-    half = T975[min(len(scores) - 1, len(T975)) - 1] * stdev(scores) / sqrt(len(scores))
+    half = float(stdtrit(len(scores) - 1, (1 + LEVEL) / 2)) * stdev(scores) / sqrt(len(scores))
     return mean(scores) - half, mean(scores) + half
 
 
