@@ -35,6 +35,7 @@ class Effect:
 
     verdict: str
     runs: tuple[int, int]
+    means: tuple[float, float]
     difference: float
     low: float | None
     high: float | None
@@ -53,7 +54,8 @@ def effect(
     if not (a and b):
         raise ValueError(f"{len(a)} and {len(b)} runs: nothing to compare; give a run for each side")
     na, nb = len(a), len(b)
-    difference = float(np.mean(b) - np.mean(a))
+    means = float(np.mean(a)), float(np.mean(b))
+    difference = means[1] - means[0]
     va, vb = (float(np.var(x, ddof=1)) if len(x) > 1 else 0.0 for x in (a, b))
     dropped = prior is not None and contradicted(va, vb, na, nb, prior)
     used = None if dropped else prior
@@ -61,12 +63,12 @@ def effect(
     pooled = (na - 1) * va + (nb - 1) * vb + (used.degrees * used.sd**2 if used else 0.0)
     sd = sqrt(pooled / degrees) if degrees else None
     if min(na, nb) < 2 or not sd:  # nothing tells a side's noise from its effect; equal values show none at all
-        return Effect(CANNOT_TELL, (na, nb), difference, None, None, margin, alpha, sd, degrees, None, dropped)
+        return Effect(CANNOT_TELL, (na, nb), means, difference, None, None, margin, alpha, sd, degrees, None, dropped)
     half = float(half_width(va, vb, na, nb, alpha, used))
     low, high = difference - half, difference + half
     smallest = detectable(sd, na, nb, alpha, used)
     name = judge(low, high, margin)
-    return Effect(name, (na, nb), difference, low, high, margin, alpha, sd, degrees, smallest, dropped)
+    return Effect(name, (na, nb), means, difference, low, high, margin, alpha, sd, degrees, smallest, dropped)
 
 
 def judge(low: float, high: float, margin: float) -> str:
