@@ -6,28 +6,48 @@ Test with `pytest -m fast -k check`.
 from collections.abc import Iterator
 from pathlib import Path
 
-from reports import arithmetic, plausibility
-from reports.record import Record, ReportError, read
+from reports import arithmetic, band, copies, outliers, plausibility, wording
+from reports.record import Record, ReportError, chip_slug, read
+from reports.references import References, committed
 from reports.verdict import ACCEPTED, PENDING, REJECTED, Finding, Verdict, unreadable, wrong
 
 __all__ = ["ACCEPTED", "PENDING", "REJECTED", "Finding", "Verdict", "check", "check_record"]
+PUBLISHED = ("reports", "data")  # below it, one folder a chip
 
 
 def check(path: str | Path) -> Verdict:
     """The verdict on one file; never raises for what the file holds."""
+    if Path(path).is_symlink():
+        return Verdict(str(path), (unreadable("is a symbolic link; give the file itself"),))
     try:
         record, due = read(path)
     except ReportError as error:
         return Verdict(str(path), (unreadable(str(error).removeprefix(f"{path}: ")),))
-    return Verdict(str(path), (*_place(Path(path), due), *check_record(record)))
+    return Verdict(str(path), (*_place(Path(path), record, due), *check_record(record)))
 
 
-def _place(path: Path, due: str) -> Iterator[Finding]:
-    if path.name != due:
-        yield wrong(f"file name {path.name!a} does not fit the content, which gives {due}")
-
-
-def check_record(record: Record) -> Iterator[Finding]:
-    """What is wrong with a record, apart from its file's name."""
+def check_record(record: Record, references: References | None = None) -> Iterator[Finding]:
+    """What is wrong with a record, apart from its file's name. `references`: by default the committed reports."""
     yield from arithmetic.findings(record)
     yield from plausibility.findings(record)
+    yield from wording.findings(record)
+    known = committed() if references is None else references
+    for part in (copies, band, outliers):
+        yield from part.findings(record, known)
+
+
+def _place(path: Path, record: Record, due: str) -> Iterator[Finding]:
+    """Its name and, among the published reports, its folder."""
+    if path.name != due:
+        yield wrong(f"file name {path.name!a} does not fit the content, which gives {due}")
+    parts = path.absolute().parts
+    below = next((parts[i + 2 :] for i in range(len(parts)) if parts[i : i + 2] == PUBLISHED), None)
+    if below and below[:-1] != (_slug(record),):
+        yield wrong(f"it lies in {'/'.join(below[:-1])!a} of reports/data, but its chip's folder is {_slug(record)!a}")
+
+
+def _slug(record: Record) -> str | None:
+    try:
+        return chip_slug(record.hardware.chip)
+    except ReportError:
+        return None
