@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+EMAIL = re.compile(r"[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
 SHORTEST = 3  # shorter names turn up in any text by chance
 # Names that thousands of machines and users share, or that the suite itself writes, tell nothing about anyone.
 PUBLIC = {
@@ -64,6 +65,13 @@ def leaks(document: object, private: tuple[str, ...]) -> Iterator[tuple[str, str
         for secret in private:
             if _pattern(secret).search(text):
                 yield path, secret
+
+
+def emails(document: object) -> Iterator[tuple[str, str]]:
+    """(field, address) for each string that holds an e-mail address, whoever's."""
+    for path, text in _strings(document, ""):
+        for address in EMAIL.findall(text):
+            yield path, address
 
 
 def redact(text: str, private: tuple[str, ...] | None = None) -> str:

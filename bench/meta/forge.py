@@ -1,0 +1,124 @@
+"""Bare repositories on this disk in place of a host, a clean clone of the working tree's files, and a report to share.
+
+Test with `pytest -m meta bench/meta/test_share_git.py`.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.meta.command import ROOT
+from bench.meta.records import valid_record
+from reports.record import save
+
+ZAPHOD = ("Zaphod", "zaphod@heart.example")
+TIMEOUT_S = 60
+
+
+@dataclass
+class Forge:
+    """`project` and `fork` are bare; `clone` is the user's checkout; everything lies under `folder`."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @property
+    def project(self) -> Path:
+        return self.folder / "project.git"
+
+    @property
+    def fork(self) -> Path:
+        return self.folder / "fork.git"
+
+    @property
+    def clone(self) -> Path:
+        return self.folder / "clone"
+
+    @property
+    def backlog(self) -> list[Path]:
+        return sorted((self.folder / "cache" / "backlog").glob("*/*"))
+
+    def git(self, *arguments: str | Path, where: Path | None = None, given: bytes | None = None) -> str:
+        ended = subprocess.run(
+            ["git", *map(str, arguments)],
+            cwd=where or self.clone,
+            env=self.environment,
+            input=given,
+            capture_output=True,
+            check=True,
+            timeout=TIMEOUT_S,
+        )
+        return ended.stdout.decode().strip()
+
+    def start(self, *arguments: str | Path, **environment: str) -> subprocess.Popen:
+        """`python -m reports share` in the clone, with nobody at its terminal."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "reports", "share", *map(str, arguments)],
+            cwd=self.clone,
+            env={**self.environment, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def share(self, *arguments: str | Path, answer: str = "", **environment: str) -> tuple[int, str]:
+        """Exit status and output."""
+        with self.start(*arguments, **environment) as child:
+            output, _ = child.communicate(answer, timeout=TIMEOUT_S)
+        assert "Traceback" not in output, output
+        return child.returncode, output
+
+    def report(self, **sections) -> Path:
+        return save(valid_record(**sections), self.clone / "runs")
+
+    def state(self) -> dict[str, bytes | str]:
+        """All that sharing must leave alone: every file of the clone, its refs and settings among them."""
+        files = (path for path in self.clone.rglob("*") if "__pycache__" not in path.parts)
+        found = {str(p.relative_to(self.clone)): p.read_bytes() for p in files if p.is_file() and not p.is_symlink()}
+        return found | {"status": self.git("status", "--porcelain", "--branch"), "refs": self.git("for-each-ref")}
+
+    def branches(self, bare: Path) -> list[str]:
+        return self.git("for-each-ref", "--format=%(refname:short)", "refs/heads", where=bare).splitlines()
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Of a user who has nothing but what a test gives: no settings of this machine's git, no `gh`."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("GIT_", "GH_", "GITHUB_", "SSH_", "EMAIL"))}
+    programs = home / "bin"
+    programs.mkdir(parents=True)
+    (programs / "git").symlink_to(shutil.which("git") or "git")
+    return kept | {
+        "HOME": str(home),
+        "NANOMARK_CACHE": str(home.parent / "cache"),
+        "PATH": f"{programs}:/usr/bin:/bin",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def published(folder: Path) -> Forge:
+    """The working tree's `reports` and `impl` as a project with one commit, forked."""
+    made = Forge(folder, environment(folder / "home"))
+    tree = folder / "tree"
+    for package in ("reports", "impl"):
+        shutil.copytree(ROOT / package, tree / package, ignore=shutil.ignore_patterns("__pycache__", "data.js"))
+    (tree / ".gitignore").write_text("/runs/\n__pycache__/\n")
+    made.git("init", "--quiet", "--initial-branch=main", where=tree)
+    identify(made, *ZAPHOD)
+    made.git("add", "--all", where=tree)
+    made.git("commit", "--quiet", "--message=one", where=tree)
+    for bare in (made.project, made.fork):
+        made.git("clone", "--quiet", "--bare", tree, bare, where=folder)
+    shutil.rmtree(tree)
+    return made
+
+
+def identify(forge: Forge, name: str, email: str) -> None:
+    """In the user's global settings."""
+    for key, value in {"name": name, "email": email}.items():
+        forge.git("config", "--global", f"user.{key}", value, where=forge.folder)
