@@ -5,6 +5,7 @@ Test with `pytest -m meta bench/meta/test_effect.py`, which counts how often eac
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -30,7 +31,7 @@ class Noise:
 class Effect:
     """B less A, lower being better. The interval holds the difference at 1 - 2 alpha; None where it cannot be known.
 
-    margin: what is too small to matter. detectable: the effect that as many runs tell in POWER of all cases.
+    margin: what is too small to matter. prior: the noise known before, where it was used.
     """
 
     verdict: str
@@ -43,8 +44,19 @@ class Effect:
     alpha: float
     sd: float | None
     degrees: int
-    detectable: float | None
+    prior: Noise | None = None
     prior_dropped: bool = False
+
+    @property
+    def detectable(self) -> float | None:
+        """The true difference that as many runs tell in POWER of all cases."""
+        if not self.sd or min(self.runs) < 2:
+            return None
+        return detectable(self.sd, *self.runs, self.alpha, self.prior)
+
+    def needed(self, size: float) -> int | None:
+        """Runs a side that tell a true difference of `size` in POWER of all cases, with noise as seen here."""
+        return runs_needed(size, self.sd, self.alpha, self.prior) if self.sd else None
 
 
 def effect(
@@ -62,13 +74,23 @@ def effect(
     degrees = na + nb - 2 + (used.degrees if used else 0)
     pooled = (na - 1) * va + (nb - 1) * vb + (used.degrees * used.sd**2 if used else 0.0)
     sd = sqrt(pooled / degrees) if degrees else None
+    told = partial(
+        Effect,
+        runs=(na, nb),
+        means=means,
+        difference=difference,
+        margin=margin,
+        alpha=alpha,
+        sd=sd,
+        degrees=degrees,
+        prior=used,
+        prior_dropped=dropped,
+    )
     if min(na, nb) < 2 or not sd:  # nothing tells a side's noise from its effect; equal values show none at all
-        return Effect(CANNOT_TELL, (na, nb), means, difference, None, None, margin, alpha, sd, degrees, None, dropped)
+        return told(CANNOT_TELL, low=None, high=None)
     half = float(half_width(va, vb, na, nb, alpha, used))
     low, high = difference - half, difference + half
-    smallest = detectable(sd, na, nb, alpha, used)
-    name = judge(low, high, margin)
-    return Effect(name, (na, nb), means, difference, low, high, margin, alpha, sd, degrees, smallest, dropped)
+    return told(judge(low, high, margin), low=low, high=high)
 
 
 def judge(low: float, high: float, margin: float) -> str:

@@ -25,7 +25,6 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from reports.compare import Answer, Comparison
-    from reports.effect import Effect
     from reports.group import Group
 
 HELP = "better, same, worse or cannot tell, from the runs of two configurations"
@@ -113,15 +112,10 @@ def as_json(found: "Comparison", size: float) -> dict:
     for answer in found.answers:
         more = asdict(answer.effect) if answer.effect else None
         if answer.effect and answer.quantity.startswith("val_bpb"):
-            more = {**(more or {}), "effect": size, "runs_needed": _needed(answer.effect, size)}
+            told = {"detectable": answer.effect.detectable, "effect": size, "runs_needed": answer.effect.needed(size)}
+            more = {**(more or {}), **told}
         answers.append({**asdict(answer), "effect": more})
     return {"a": found.a.name, "b": found.b.name, "answers": answers}
-
-
-def _needed(found: "Effect", size: float) -> int | None:
-    from reports.effect import runs_needed
-
-    return runs_needed(size, found.sd, found.alpha) if found.sd else None
 
 
 def _show(found: "Comparison", size: float, console: Console) -> None:
@@ -168,7 +162,8 @@ def _remarks(answer: "Answer", size: float) -> list[str]:
         remarks.append("all values are equal: did the runs use their seeds?")
     if found.sd:
         spread = f"noise {found.sd:.5f} ({found.degrees} degrees of freedom), margin {found.margin:.5f}"
-        told = "" if found.detectable is None else f"; these runs tell {found.detectable:.5f} in 80 % of cases"
-        needed = _needed(found, size)
+        smallest = found.detectable
+        told = "" if smallest is None else f"; these runs tell {smallest:.5f} in 80 % of cases"
+        needed = found.needed(size)
         remarks.append(f"{spread}{told}; {needed or 'over 1000'} runs a side would tell {size:.5f}")
     return remarks
