@@ -116,7 +116,8 @@ def pytest_terminal_summary(terminalreporter, config):
     summary.print_onsets(onsets, terminalreporter)
     summary.print_mutants(terminalreporter)
     if config.getoption("rows_to"):
-        counts = {outcome: len(terminalreporter.stats.get(outcome, ())) for outcome in ("passed", "failed", "skipped")}
+        outcomes = ("passed", "failed", "skipped", "xfailed")
+        counts = {outcome: len(terminalreporter.stats.get(outcome, ())) for outcome in outcomes}
         counts["failed"] += len(terminalreporter.stats.get("error", ()))  # a fixture that raised, a file not imported
         facts = {name: fingerprint.facts(load(name)) for name in config.backends}
         sections = {"rows": summary.aggregate(rows), "onsets": [asdict(run) for run in onsets], "fingerprint": facts}

@@ -27,6 +27,7 @@ from reports.schema import BACKENDS, Hardware
 
 GIB = 2**30
 CPUS = Path("/sys/devices/system/cpu")
+CHASSIS = "/sys/class/dmi/id/chassis_type"
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # a container's
 ENVIRONMENT = (
     "MLX_*",
@@ -57,7 +58,7 @@ def detect(backend_name: str) -> Hardware:
     if backend_name not in BACKENDS:
         raise ValueError(f"backend={backend_name!r} is unknown; try one of {list(BACKENDS)}")
     if sys.platform == "darwin":
-        machine = mac(sysinfo.sysctl(output("sysctl", *SYSCTLS)))
+        machine = mac(sysinfo.sysctl(output("sysctl", *SYSCTLS)), output("pmset", "-g", "batt"))
     else:
         machine = linux(read("/proc/cpuinfo"), output("lscpu"))
     if backend_name.endswith("-cpu"):
@@ -68,8 +69,9 @@ def detect(backend_name: str) -> Hardware:
     return with_apple_gpu(machine, profile, _metal() if backend_name == "mlx-metal" else _mps())
 
 
-def mac(values: dict[str, str]) -> Hardware:
-    """From sysctl's values; the GPU not yet looked at."""
+def mac(values: dict[str, str], supply: str = "") -> Hardware:
+    """From sysctl's values and `pmset -g batt`; the GPU not yet looked at."""
+    virtual = {"0": False, "1": True}.get(values.get("kern.hv_vmm_present", ""))
     brand = values.get("machdep.cpu.brand_string")
     return Hardware(
         chip=brand or "unknown",
@@ -80,7 +82,8 @@ def mac(values: dict[str, str]) -> Hardware:
         cpu_performance_cores=_positive(values.get("hw.perflevel0.physicalcpu")),
         cpu_flags=sysinfo.apple_flags(values),
         memory_bytes=_positive(values.get("hw.memsize")),
-        virtualised={"0": False, "1": True}.get(values.get("kern.hv_vmm_present", "")),
+        virtualised=virtual,
+        form_factor=None if virtual else sysinfo.mac_form(supply),
     )
 
 
@@ -90,6 +93,7 @@ def linux(cpuinfo: str, lscpu: str = "") -> Hardware:
     other_brand, other_virtualised = sysinfo.lscpu(lscpu)
     if brand is None or brand.startswith("Arm implementer"):
         brand = other_brand or brand
+    virtual = other_virtualised if virtualised is None else virtualised
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Hardware(
         chip=brand or "unknown",
@@ -101,7 +105,8 @@ def linux(cpuinfo: str, lscpu: str = "") -> Hardware:
             os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), [read(path) for path in MEMORY_LIMITS]
         ),
         cpu_governor=sysinfo.governor([read(path) for path in CPUS.glob("cpu[0-9]*/cpufreq/scaling_governor")]),
-        virtualised=other_virtualised if virtualised is None else virtualised,
+        virtualised=virtual,
+        form_factor=None if virtual else sysinfo.chassis(read(CHASSIS)),  # a virtual machine makes its own up
     )
 
 

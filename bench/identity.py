@@ -2,9 +2,12 @@
 
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import datetime, timezone
-from importlib.metadata import distributions
+from importlib.metadata import distributions, version
 from pathlib import Path
+
+import psutil
 
 from bench import hardware
 from reports import schema
@@ -30,6 +33,7 @@ def of_run(order, job, prepared) -> schema.Identity:
         preset=job.preset,
         settings=order.settings,
         division=job.division,
+        text=prepared.source,
         hashes=hashes,
     )
 
@@ -47,6 +51,7 @@ def software(backend, compiled: bool) -> schema.Software:
         os=os_name,
         os_build=os_build,
         python=platform.python_version(),
+        numpy=version("numpy"),
         backend=backend.name,
         frameworks=backend.versions(),
         blas=backend.blas(),
@@ -62,8 +67,15 @@ def packages() -> list[str]:
 
 def state(probes, **measured) -> schema.State:
     """Power, load and the probes' trace, beside what was `measured` of the state's other fields."""
-    known = {**hardware.power_state(), "load_average": hardware.load_average(), **measured}
-    return schema.State(**known, probes=tuple(probes))
+    known = {**hardware.power_state(), "load_average": hardware.load_average(), "swap_bytes": _swap_bytes()}
+    return schema.State(**{**known, **measured}, probes=tuple(probes))
+
+
+def _swap_bytes() -> int | None:
+    """In use, by anyone on this machine."""
+    with suppress(OSError, RuntimeError, ValueError):  # a container without /proc/vmstat, a system without swap
+        return psutil.swap_memory().used
+    return None
 
 
 def commit() -> tuple[str | None, bool | None]:

@@ -22,6 +22,7 @@ class Meter:
         self.method: str | None = None
         self.reasons: list[str] = []
         self.can_tell = True
+        self.thermal: str | None = None  # the system's own word for it, when last read
         self._since: Reading | None = None
 
     def __enter__(self) -> "Meter":
@@ -57,6 +58,7 @@ class Meter:
         self.method = now.energy_method if self.joules is not None else None
         reason = sensors.throttled(self._since, now)
         self.reasons += [reason] if reason else []
+        self.thermal = now.thermal
         self.can_tell &= sensors.can_tell(self._since, now)
 
 

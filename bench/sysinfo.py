@@ -6,6 +6,8 @@ Test with `pytest -m fast -k hardware`.
 import json
 import re
 
+from reports.schema import FormFactor
+
 # ARM kernels print numbers for names: (implementer, part) as assigned by Arm.
 ARM_PARTS = {
     ("0x41", "0xd08"): "Arm Cortex-A72",
@@ -47,6 +49,12 @@ APPLE_FLAGS = {
     "hw.optional.arm.FEAT_I8MM": "i8mm",
     "hw.optional.arm.FEAT_SME": "sme",
     "hw.optional.arm.FEAT_SME2": "sme2",
+}
+# Chassis types as the System Management BIOS specification numbers them.
+CHASSIS_TYPES: dict[FormFactor, tuple[str, ...]] = {
+    "portable": ("8", "9", "10", "11", "14", "30", "31", "32"),
+    "desktop": ("3", "4", "5", "6", "7", "13", "15", "16", "24", "35"),
+    "server": ("17", "23", "25", "28", "29"),
 }
 
 
@@ -114,6 +122,16 @@ def battery(text: str) -> str | None:
     """ "ac" or "battery" of `pmset -g batt`."""
     source = re.search(r"drawing from '(AC|Battery|UPS) Power'", text)
     return {"AC": "ac", "Battery": "battery", "UPS": "battery"}[source.group(1)] if source else None
+
+
+def mac_form(text: str) -> FormFactor | None:
+    """What `pmset -g batt` tells of a Mac's form: one with a battery inside is carried about."""
+    return "portable" if "InternalBattery" in text else "desktop" if "Power'" in text else None
+
+
+def chassis(text: str) -> FormFactor | None:
+    """The form that the firmware's chassis type stands for; None for types that say nothing of it."""
+    return next((form for form, types in CHASSIS_TYPES.items() if text.strip() in types), None)
 
 
 def low_power(text: str) -> bool | None:

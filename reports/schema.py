@@ -25,6 +25,7 @@ from reports.section import (
 
 SCHEMA_VERSION = "1.0"  # another one needs a step in reports.migrations
 Backend = Literal["mlx-metal", "mlx-cuda", "mlx-cpu", "torch-mps", "torch-cuda", "torch-cpu"]
+FormFactor = Literal["portable", "desktop", "server"]
 BACKENDS: tuple[str, ...] = get_args(Backend)
 
 
@@ -73,7 +74,7 @@ class Hardware(Section):
     driver: Text | None = None
     power_limit_w: Annotated[float, Field(gt=0, le=1e5)] | None = None
     virtualised: bool | None = None
-    form_factor: Literal["portable", "desktop", "server"] | None = None
+    form_factor: FormFactor | None = None
 
 
 class Software(Section):

@@ -132,6 +132,28 @@ def test_governor(texts, governor):
 
 
 @pytest.mark.parametrize(
+    ("text", "form"),
+    [("10\n", "portable"), ("3\n", "desktop"), ("35", "desktop"), ("23\n", "server"), ("1\n", None), ("", None)],
+)
+def test_chassis(text, form):
+    assert sysinfo.chassis(text) == form
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("Now drawing from 'AC Power'\n -InternalBattery-0 (id=1)\t100%; charged; 0:00 remaining", "portable"),
+        ("Now drawing from 'AC Power'\n", "desktop"),
+        ("", None),
+    ],
+)
+def test_form_of_a_mac(text, form):
+    values = {"machdep.cpu.brand_string": "Apple M3 Max", "kern.hv_vmm_present": "0"}
+    assert sysinfo.mac_form(text) == hardware.mac(values, text).form_factor == form
+    assert hardware.mac({**values, "kern.hv_vmm_present": "1"}, text).form_factor is None
+
+
+@pytest.mark.parametrize(
     ("text", "source"),
     [
         ("Now drawing from 'AC Power'\n -InternalBattery-0 (id=1)\t100%; charged; 0:00 remaining", "ac"),

@@ -88,6 +88,7 @@ def suite(backend: Backend) -> schema.Conformance:
         "versions": backend.versions(),
         "checked_utc": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         **{count: found[count] for count in ("passed", "failed", "skipped")},
+        "xfailed": found.get("xfailed"),
         "inconclusive": sum(row["inconclusive"] for row in found["rows"]),
         "rows": [_only(schema.Row, {**row, "passed": not row["failed"]}) for row in found["rows"]],
         "onsets": [_only(schema.Onset, run) for run in found["onsets"]],

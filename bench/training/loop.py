@@ -67,13 +67,14 @@ def train(
     show: Callable[[Run], None],
     evaluate: Callable[[], BitsPerByte],
     eval_every: int | None,
-    probe: Callable[[], Probe],
+    probe: Callable[[float], Probe],
     meter: Meter,
 ) -> Run:
     """Step until `pace` says that the run is done. `batches` yields (inputs, targets, epoch) on the device.
 
-    `evaluate` and `probe` run between steps, outside the budget, the meter standing still. A loss that is not finite
-    or above 100, or a score that is not finite, ends the run with a failure; its steps are kept.
+    `evaluate`, and `probe` of the seconds timed so far, run between steps, outside the budget, the meter standing still.
+    A loss that is not finite or above 100, or a score that is not finite, ends the run with a failure; its steps are
+    kept.
     """
     run, probe_at_s = Run(), PROBE_EVERY_S
     with _without_garbage_collection() as collect, meter:
@@ -83,7 +84,7 @@ def train(
             collect(len(run.step_s))
             if run.timed_s >= probe_at_s and pace.share(run) < 1:
                 with meter.paused():
-                    run.probes.append(probe())
+                    run.probes.append(probe(run.timed_s))
                 probe_at_s += PROBE_EVERY_S
             if eval_every and len(run.step_s) % eval_every == 0 and run.failure is None:
                 with meter.paused():

@@ -112,7 +112,7 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Rec
     console.print(f"warming up: {job.backend.name}, preset {job.preset} ({job.why}), {job.policy}")
     journal.phase("warming up")
     warmup, compile_s = warm(trainer, recipe)
-    probes = [probe_gemm(job.backend, job.policy, "before")]
+    probes = [probed(job, "before", 0.0)]
 
     def nats(inputs, targets):
         return job.backend.numpy(trainer.nats(inputs, targets))
@@ -150,11 +150,11 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Rec
             show=told,
             evaluate=score,
             eval_every=order.eval_every,
-            probe=lambda: probe_gemm(job.backend, job.policy, "during"),
+            probe=lambda at_s: probed(job, "during", at_s),
             meter=meter,
         )
     journal.phase("scoring the end")
-    probes += [*measured.probes, probe_gemm(job.backend, job.policy, "after")]
+    probes += [*measured.probes, probed(job, "after", measured.timed_s)]
     final = None if measured.failure else scored(measured, score)
     result = final and schema.Result(
         nats=final.nats,
@@ -173,7 +173,9 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Rec
         identity=identity.of_run(order, job, prepared),
         hardware=job.machine,
         software=identity.software(job.backend, trainer.compiled),
-        state=identity.state(probes, ceiling=found, background=meter.background, throttled=meter.throttled),
+        state=identity.state(
+            probes, ceiling=found, background=meter.background, throttled=meter.throttled, thermal=meter.thermal
+        ),
         run=_run_section(job, precision, measured, warmup, compile_s, prepared, source),
         result=result,
         conformance=conformance,
@@ -192,6 +194,14 @@ def warm(trainer, recipe: Recipe) -> tuple[schema.Warmup, float]:
     measured = warm_up(lambda: trainer.step(dummy, recipe.schedule.at(0, 0.0)))
     trainer.load(before)
     return measured
+
+
+def probed(job: Job, when: str, at_s: float) -> schema.Probe:
+    """The fixed product after `at_s` seconds of training, and what the sensors say right behind it."""
+    probe, reading = probe_gemm(job.backend, job.policy, when), sensors.read(job.backend.name)
+    said = {name: getattr(reading, name) for name in ("temperature_c", "clock_mhz", "power_w")}
+    known = {name: float(value) for name, value in said.items() if value is not None}
+    return schema.Probe(**{**probe.model_dump(), **known, "at_s": at_s})
 
 
 def seen(subject: Any, policy: str, console: Console) -> str:

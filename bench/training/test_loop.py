@@ -72,7 +72,7 @@ def told(seconds, losses=(5.0,) * 99, between_s: float = 0.0, nats: float = 1.0)
             show=lambda run: None,
             evaluate=evaluate,
             eval_every=eval_every,
-            probe=lambda: clock.passes(between_s),
+            probe=lambda at_s: clock.passes(between_s),
             meter=Meter(lambda: Reading(at_s=clock.now_s, energy={"GPU": Counter(WATTS * clock.now_s)})),
         )
 
