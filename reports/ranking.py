@@ -94,7 +94,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """One comparable set of one division. `target` is the score that `Row.joules_to_target` asks for.
+    """One comparable set of one division. `target` is the score that `Row.joules_to_target` asks for, `text` the name
+    of the training text, where accepted reports say it.
 
     `rows` come ranked first, then in the order of PLACES; within a place by rank, then score.
     """
@@ -102,6 +103,7 @@ class Board:
     division: str
     recipe: str
     hashes: Hashes
+    text: str | None
     target: float | None
     rows: tuple[Row, ...]
 
@@ -170,7 +172,9 @@ def _board(division: str, of: Hashes, entries: list[Entry]) -> Board:
     recipe = next(entry.record.identity.recipe for entry in entries if entry.record)
     order = {place: i for i, place in enumerate(PLACES)}
     rows.sort(key=lambda r: (order[r.place], r.rank or 0, r.bits_per_byte or 0.0, repr(r.configuration)))
-    return Board(division, recipe, of, target, tuple(rows))
+    texts = [entry.record.identity.text for entry in entries if entry.record and entry.accepted]
+    text = next(filter(None, texts), None)
+    return Board(division, recipe, of, text, target, tuple(rows))
 
 
 def _rows(entries: list[Entry]) -> list[Row]:
