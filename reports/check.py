@@ -4,26 +4,33 @@ Test with `pytest -m fast -k check`.
 """
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from reports import arithmetic, band, copies, outliers, plausibility, wording
 from reports.record import Record, ReportError, chip_slug, read
 from reports.references import References, committed
-from reports.verdict import ACCEPTED, PENDING, REJECTED, Finding, Verdict, unreadable, wrong
+from reports.verdict import ACCEPTED, PENDING, REJECTED, Finding, Verdict, implausible, unreadable, wrong
 
 __all__ = ["ACCEPTED", "PENDING", "REJECTED", "Finding", "Verdict", "check", "check_record"]
+SECOND = "%Y-%m-%dT%H:%M:%SZ"
 PUBLISHED = ("reports", "data")  # below it, one folder a chip
 
 
 def check(path: str | Path) -> Verdict:
     """The verdict on one file; never raises for what the file holds."""
+    return check_and_read(path)[0]
+
+
+def check_and_read(path: str | Path) -> tuple[Verdict, Record | None]:
+    """The same, with the report, for those who go on with it; None where it cannot be read."""
     if Path(path).is_symlink():
-        return Verdict(str(path), (unreadable("is a symbolic link; give the file itself"),))
+        return Verdict(str(path), (unreadable("is a symbolic link; give the file itself"),)), None
     try:
         record, due = read(path)
     except ReportError as error:
-        return Verdict(str(path), (unreadable(str(error).removeprefix(f"{path}: ")),))
-    return Verdict(str(path), (*_place(Path(path), record, due), *check_record(record)))
+        return Verdict(str(path), (unreadable(str(error).removeprefix(f"{path}: ")),)), None
+    return Verdict(str(path), (*_place(Path(path), record, due), *check_record(record))), record
 
 
 def check_record(record: Record, references: References | None = None) -> Iterator[Finding]:
@@ -32,6 +39,7 @@ def check_record(record: Record, references: References | None = None) -> Iterat
     yield from plausibility.findings(record)
     yield from wording.findings(record)
     known = committed() if references is None else references
+    yield from _clock(record, known)
     for part in (copies, band, outliers):
         yield from part.findings(record, known)
 
@@ -44,6 +52,14 @@ def _place(path: Path, record: Record, due: str) -> Iterator[Finding]:
     below = next((parts[i + 2 :] for i in range(len(parts)) if parts[i : i + 2] == PUBLISHED), None)
     if below and below[:-1] != (_slug(record),):
         yield wrong(f"it lies in {'/'.join(below[:-1])!a} of reports/data, but its chip's folder is {_slug(record)!a}")
+
+
+def _clock(record: Record, known: References) -> Iterator[Finding]:
+    """A machine whose clock is behind the newest reference is wrong itself."""
+    now = max(datetime.now(timezone.utc).strftime(SECOND), known.newest_utc)
+    latest = (datetime.strptime(now, SECOND) + timedelta(days=1)).strftime(SECOND)
+    if record.identity.created_utc > latest:
+        yield implausible(f"identity.created_utc={record.identity.created_utc} lies in the future", PENDING)
 
 
 def _slug(record: Record) -> str | None:
