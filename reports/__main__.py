@@ -7,7 +7,7 @@ import argparse
 import sys
 from importlib import import_module
 
-COMMANDS = ("check", "compare", "schema", "share", "site", "table")  # modules of reports.commands
+COMMANDS = ("check", "compare", "judge", "schema", "share", "site", "table")  # modules of reports.commands
 
 
 def main(arguments: list[str] | None = None) -> int:
