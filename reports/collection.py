@@ -4,16 +4,17 @@ Test with `pytest -m fast -k collection`.
 """
 
 import hashlib
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reports.check import ACCEPTED, PENDING, REJECTED, Verdict, check
-from reports.record import Record, ReportError, content_hash, load
+from reports.check import ACCEPTED, PENDING, REJECTED, Verdict, check_and_read
+from reports.record import Record, ReportError
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file. `record` and `digest` (the content's SHA-256) are None where the file is no report at all.
+    """One file. `record` and `digest`, the file's SHA-256, are None where it is no report at all.
 
     `path` is relative to the folder. `duplicate_of` names the file that holds the same run and was made before.
     """
@@ -73,17 +74,14 @@ def read(folder: str | Path) -> Collection:
 
 
 def _entry(file: Path, folder: Path) -> Entry:
-    verdict = check(file)
-    try:
-        record = load(file)
-    except ReportError:
-        return Entry(file.relative_to(folder), verdict, None, None)
-    return Entry(file.relative_to(folder), verdict, record, content_hash(record))
+    verdict, record = check_and_read(file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest() if record else None
+    return Entry(file.relative_to(folder), verdict, record, digest)
 
 
 def _without_duplicates(entries: list[Entry]) -> tuple[Entry, ...]:
     """The first made of each run stays, accepted before pending; rejected files neither take nor lose a place."""
-    first: dict[str, Path] = {}
+    first: dict[Hashable, Path] = {}
     marked = {entry.path: entry for entry in entries}
 
     def order(entry: Entry) -> tuple[bool, str, Path]:
@@ -92,16 +90,16 @@ def _without_duplicates(entries: list[Entry]) -> tuple[Entry, ...]:
     for entry in sorted(entries, key=order):
         if entry.record is None or entry.verdict.name == REJECTED:
             continue
-        original = first.setdefault(_run_hash(entry.record), entry.path)
+        original = first.setdefault(_measured(entry.record), entry.path)
         if original != entry.path:
             marked[entry.path] = replace(entry, duplicate_of=original)
     return tuple(marked.values())
 
 
-def _run_hash(record: Record) -> str:
-    """Of what was measured: the same steps to nine digits are the same run, whoever or whatever is named beside them.
+def _measured(record: Record) -> Hashable:
+    """The same steps to nine digits are the same run, whoever or whatever is named beside them.
 
     A run that failed before its first step measured nothing: there the whole content decides.
     """
-    measured = (record.run, record.result) if len(record.run.steps) else record
-    return hashlib.sha256(repr(measured).encode()).hexdigest()
+    steps = record.run.steps
+    return (steps.step_s, steps.loss) if len(steps) else repr(record)
