@@ -62,6 +62,7 @@ UNPICKLERS = ("pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "
 # Modules whose distribution has another name.
 DISTRIBUTIONS = {
     "cpuinfo": "py-cpuinfo2",
+    "markdown_it": "markdown-it-py",
     "pynvml": "nvidia-ml-py",
     "tomli": "pytest",
     "torchgen": "torch",
