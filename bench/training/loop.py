@@ -72,9 +72,9 @@ def train(
 ) -> Run:
     """Step until `pace` says that the run is done. `batches` yields (inputs, targets, epoch) on the device.
 
-    `evaluate`, and `probe` of the seconds timed so far, run between steps, outside the budget, the meter standing still.
-    A loss that is not finite or above 100, or a score that is not finite, ends the run with a failure; its steps are
-    kept.
+    `evaluate`, and `probe` of the seconds timed so far, run between steps, outside the budget, the meter standing
+    still. A loss that is not finite or above 100, or a score that is not finite, ends the run with a failure; its steps
+    are kept.
     """
     run, probe_at_s = Run(), PROBE_EVERY_S
     with _without_garbage_collection() as collect, meter:
