@@ -1,11 +1,14 @@
 """The block at the end of a run: upstream's keys first, in its order and form, then what it does not print."""
 
+from pathlib import Path
+
 from rich.console import Console
 
 from bench import profiles
 from bench.profiles import Restated
 from reports import derived, peaks, standing
-from reports.record import Record
+from reports.record import Record, ReportError
+from reports.site import own
 
 
 def print_summary(record: Record, total_s: float, console: Console) -> None:
@@ -21,6 +24,17 @@ def print_restated(restated: list[Restated], ours: float | None, data: str, cons
         assert ours, "a run without a score was restated"
         for key, value in profiles.summary(one, ours, data).items():
             print_row(key, value, console)
+
+
+def print_page(report: Path, console: Console) -> None:
+    """How the run stands beside the committed reports, and where its page lies; neither can take the run away."""
+    try:
+        page, stands = own.write(report)
+    except ReportError as error:
+        print_row("page", str(error), console)
+        return
+    print_row("stands", stands, console)
+    print_row("page", str(page), console)
 
 
 def print_row(key: str, value: str, console: Console) -> None:

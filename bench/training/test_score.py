@@ -46,6 +46,7 @@ def _run(job, pytestconfig):
         path = record.save(measured, folder)
         journal.end(measured, path)
         summary.print_row("report", str(path), console)
+        summary.print_page(path, console)
         if measured.result and job.order.profiles:
             console.print(f"scoring by {', '.join(job.order.profiles)} too; an evaluation of theirs may take minutes")
             summary.print_restated(restated(), derived.bits_per_byte(measured), job.order.data, console)

@@ -61,8 +61,7 @@ def pages(data: Path) -> Iterator[tuple[str, str]]:
     for entry in found.entries:
         if entry.record and entry.digest:
             by_chip[entry.record.hardware.chip].append(entry)
-            verdict = entry.verdict
-            text = report.page(entry.record, entry.digest, verdict.name, verdict.findings, entry.reasons)
+            text = report.page(entry.record, entry.digest, entry.verdict.name, entry.reasons)
             yield report_page(entry.digest), text
     for name, entries in by_chip.items():
         yield chip_page(name), chip.page(name, entries, boards, histories)

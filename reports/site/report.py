@@ -5,34 +5,42 @@ Test with `pytest -m fast -k site`.
 
 from collections.abc import Sequence
 
-from reports import derived, peaks, standing
+from reports import derived, peaks
+from reports.neighbours import Neighbours
 from reports.ranking import configuration
 from reports.record import Record
 from reports.site import curves
 from reports.site.page import render
-from reports.verdict import Finding
+from reports.standing import line, unranked
 
 Pairs = list[tuple[str, object]]
 
 
-def page(record: Record, digest: str, verdict: str, findings: Sequence[Finding], reasons: Sequence[str], **more) -> str:
-    """HTML of one report; `more` is what stands beside it: `alone` for a file by itself, its `standing` there."""
+def page(
+    record: Record,
+    digest: str,
+    verdict: str,
+    reasons: Sequence[str],
+    alone: bool = False,
+    standing: Neighbours | None = None,
+) -> str:
+    """HTML of one report. `alone`: a file by itself, without links to a site; `standing`: what it stands beside."""
     return render(
         "report",
         record=record,
         of=configuration(record),
         digest=digest,
         verdict=verdict,
-        parts=[(finding.part, finding.reason) for finding in findings],
         reasons=reasons,
-        unranked=standing.unranked(record),
-        comparable=standing.line(record),
+        unranked=unranked(record),
+        comparable=line(record),
         score=derived.bits_per_byte(record),
         facts=_facts(record),
         flags=derived.flags(record),
         plots=curves.of(record),
         environment=_environment(record),
-        **{"alone": False, "standing": None, **more},
+        alone=alone,
+        standing=standing,
     )
 
 
