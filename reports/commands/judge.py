@@ -182,10 +182,7 @@ def _show(options, name: str, runs, against, decided: "Decision", before: "Conte
     contents = ledger.read(options.results)
     tried = sum(line.status in (ledger.KEEP, ledger.DISCARD) for line in contents.lines)
     if tried > 1:
-        lucky = math.ceil(tried * 0.05)
-        console.print(
-            f"{tried} candidates in {options.results}: of useless ones, up to {lucky} kept by luck are expected"
-        )
+        console.print(f"{tried} candidates so far: were all of them useless, {tried * ALPHA:.1f} would be kept by luck")
     picture = front.plot(contents.lines)
     if decided.name != ledger.CRASH and picture:
         console.print(Text(picture), soft_wrap=True)
