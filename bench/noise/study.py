@@ -19,7 +19,7 @@ from bench import sensors, sheet
 from bench.evaluation import evaluate
 from bench.measure import probe_gemm
 from bench.meter import Meter
-from bench.noise.plan import REFERENCE, SEED, Cell, todo
+from bench.noise.plan import PILOTS, SEED, Cell, reference, todo
 from bench.ours import Ours
 from bench.training.loop import Pace, Run, scored, train
 from bench.training.score import Job, warm
@@ -37,7 +37,7 @@ def path_of(folder: Path, backend: str, preset: str) -> Path:
 
 
 def study(job: Job, prepared: Prepared, folder: Path, runs: int, progress: Progress) -> Path:
-    """Every run that the file in `folder` lacks. Raises ValueError where it is of another machine, release or recipe."""
+    """Every run that the file in `folder` lacks. Raises ValueError where it is of another machine or recipe."""
     path = path_of(folder, job.backend.name, job.preset)
     results = sheet.Sheet.open(path, _origin(job, prepared), SAME, DIGITS)
     if not todo(runs, results.rows):
@@ -48,14 +48,17 @@ def study(job: Job, prepared: Prepared, folder: Path, runs: int, progress: Progr
     since_s, done = time.monotonic(), 0
     while left := todo(runs, results.rows):
         cell = left[0]
-        recorded = results.rows[REFERENCE.key]["progress"] if cell.replays else None
+        followed = reference(results.rows.values()) if cell.replays else None
 
         def show(share: float, done: int = done, left: int = len(left), name: str = cell.key) -> None:
             each_s = (time.monotonic() - since_s) / (done + share)
             told = f"{job.backend.name} {name}, about {each_s * (left - share) / 60:.0f} min left"
             progress.update(task, total=done + left, completed=done + share, description=told)
 
-        row = stand.run(cell, recorded, show)
+        if cell.replays and followed is None:
+            raise ValueError(f"{path}: none of the first {PILOTS} runs by the clock has a score; give more --seconds")
+        row = stand.run(cell, followed and followed["progress"], show)
+        row["follows"] = followed and followed["key"]
         results.add(cell.key, row)
         done += 1
         minutes = (time.monotonic() - since_s) / done * len(todo(runs, results.rows)) / 60
@@ -106,7 +109,7 @@ class Stand:
         """Train from the cell's seed, by the clock or along a recorded progress, and score: a row."""
         recipe, trainer, data = self.job.recipe, self.trainer, self.job.recipe.data
         trainer.load(self.fresh | self.subject.init(recipe, cell.seed))
-        pace = Pace(recipe.schedule.budget_s, recorded and tuple(recorded))
+        pace = Pace(recipe.schedule.budget_s, None if recorded is None else tuple(recorded))
         source = batches(self.prepared, "train", data.device_batch, recipe.model.sequence_len, data)
         meter = Meter(lambda: sensors.read(self.backend.name))
         nats: list[np.ndarray] = []
@@ -128,7 +131,7 @@ class Stand:
                 show=lambda run: show(pace.share(run)),
                 evaluate=score,
                 eval_every=None,
-                probe=lambda: probe_gemm(self.backend, self.job.policy, "during"),
+                probe=lambda at_s: probe_gemm(self.backend, self.job.policy, "during"),
                 meter=meter,
             )
         final = None if run.failure else scored(run, score)
@@ -144,7 +147,7 @@ class Stand:
             "bytes": final and final.bytes,
             "digest": _digest(run, final and final.nats),
         }
-        if cell == REFERENCE:
+        if cell.kind == "clock" and cell.index < PILOTS and final:
             row["progress"] = run.progress
         if cell.kind == "both" and final:
             row["window_nats"] = [round(float(x), 2) for x in np.concatenate(nats)[: len(self.scoring.inputs)]]
