@@ -106,7 +106,7 @@ def trained(trainer, recipe: Recipe, prepared: Prepared, backend, score: Callabl
         show=lambda run: None,
         evaluate=score,
         eval_every=None,
-        probe=lambda: probe_gemm(backend, trainer.policy, "during"),
+        probe=lambda at_s: probe_gemm(backend, trainer.policy, "during"),
         meter=Meter(lambda: sensors.read(backend.name)),
     )
 
