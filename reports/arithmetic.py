@@ -52,8 +52,9 @@ def _recipe(record: Record) -> Iterator[Finding]:
     if known["config"]:
         yield from _sizes(record, recipe)
     if known["recipe"]:
+        slack = _slope(recipe.schedule)
         for step, (lr, progress) in enumerate(zip(run.steps.lr, run.steps.progress, strict=True)):
-            if not math.isclose(lr, recipe.schedule.lr(progress), rel_tol=0, abs_tol=_slope(recipe.schedule)):
+            if not math.isclose(lr, recipe.schedule.lr(progress), rel_tol=0, abs_tol=slack):
                 due = recipe.schedule.lr(progress)
                 yield wrong(f"steps.lr[{step}]={lr}, but the schedule gives {due:.9g} at progress {progress}")
                 break
@@ -127,13 +128,15 @@ def _bytes(record: Record) -> Iterator[Finding]:
     """Every evaluation over the pinned bytes, all cut into as many tokens."""
     pinned = PINNED_BYTES.get(record.identity.hashes.eval)
     result = record.result
-    scored = [(f"run.evals[{i}]", e.bytes) for i, e in enumerate(record.run.evals)]
-    scored += [("result", result.bytes)] if result else []
-    for name, bytes_ in scored:
+    scored = [(f"run.evals[{i}]", e.bytes, e.tokens) for i, e in enumerate(record.run.evals)]
+    scored += [("result", result.bytes, result.tokens)] if result else []
+    for name, bytes_, tokens in scored:
         if pinned and bytes_ != pinned:
             yield wrong(f"{name}.bytes={bytes_}, but the text of hashes.eval has {pinned}")
         elif result and bytes_ != result.bytes:
             yield wrong(f"{name}.bytes={bytes_}, but result.bytes={result.bytes}")
+        if result and tokens != result.tokens:
+            yield wrong(f"{name}.tokens={tokens}, but result.tokens={result.tokens}")
     steps = [e.step for e in record.run.evals]
     if steps != sorted(set(steps)) or any(step > len(record.run.steps) for step in steps):
         yield wrong(f"run.evals at steps {steps[:5]}... do not rise within the {len(record.run.steps)} steps")

@@ -3,8 +3,9 @@
 Test with `pytest -m fast -k check`.
 """
 
+import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
 from reports import arithmetic, band, copies, outliers, plausibility, wording
@@ -13,7 +14,7 @@ from reports.references import References, committed
 from reports.verdict import ACCEPTED, PENDING, REJECTED, Finding, Verdict, implausible, unreadable, wrong
 
 __all__ = ["ACCEPTED", "PENDING", "REJECTED", "Finding", "Verdict", "check", "check_record"]
-SECOND = "%Y-%m-%dT%H:%M:%SZ"
+DAY_S = 86_400.0
 PUBLISHED = ("reports", "data")  # below it, one folder a chip
 
 
@@ -56,10 +57,13 @@ def _place(path: Path, record: Record, due: str) -> Iterator[Finding]:
 
 def _clock(record: Record, known: References) -> Iterator[Finding]:
     """A machine whose clock is behind the newest reference is wrong itself."""
-    now = max(datetime.now(timezone.utc).strftime(SECOND), known.newest_utc)
-    latest = (datetime.strptime(now, SECOND) + timedelta(days=1)).strftime(SECOND)
-    if record.identity.created_utc > latest:
+    now_s = max(time.time(), _seconds(known.newest_utc) if known.newest_utc else 0.0)
+    if _seconds(record.identity.created_utc) > now_s + DAY_S:
         yield implausible(f"identity.created_utc={record.identity.created_utc} lies in the future", PENDING)
+
+
+def _seconds(utc: str) -> float:
+    return datetime.strptime(utc, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
 
 
 def _slug(record: Record) -> str | None:

@@ -5,6 +5,7 @@ Test with `pytest -m fast -k check`.
 
 import math
 from collections.abc import Iterator
+from statistics import fmean
 
 from reports import derived, peaks
 from reports.chips import known_cpu
@@ -12,6 +13,9 @@ from reports.record import Record
 from reports.schema import Probe
 from reports.verdict import PENDING, REJECTED, Finding, implausible
 
+START = 0.05  # relative: untrained, all text looks alike; the committed reports differ by 0.0001
+END = 0.75  # of the last twentieth's mean loss; the committed reports end between 0.96 and 1.04
+MAKERS = {"mlx-metal": "Apple ", "torch-mps": "Apple ", "mlx-cuda": "NVIDIA ", "torch-cuda": "NVIDIA "}
 OVERDRAW = 1.2  # boards exceed their limit for moments; the energy counter is within a few percent
 
 
@@ -24,8 +28,8 @@ def findings(record: Record) -> Iterator[Finding]:
 
 
 def _scores(record: Record) -> Iterator[Finding]:
-    """The final score better than no training at all."""
-    result = record.result
+    """The final score better than no training at all, and no better than the losses that led to it."""
+    result, loss = record.result, record.run.steps.loss
     if result is None:
         return
     score = derived.bits(result.nats, result.bytes)
@@ -37,6 +41,13 @@ def _scores(record: Record) -> Iterator[Finding]:
     elif result.nats >= result.unigram_nats:
         unigram = derived.bits(result.unigram_nats, result.bytes)
         yield implausible(f"{score:.4f} bits per byte is not below a unigram model's {unigram:.4f}", PENDING)
+    initial = result.initial_nats / result.tokens
+    if loss and loss[0] is not None and abs(loss[0] - initial) > START * initial:
+        yield implausible(f"steps.loss[0]={loss[0]}, but the start scored {initial:.4f} nats a token")
+    last = [x for x in loss[-max(1, len(loss) // 20) :] if x is not None]
+    final = result.nats / result.tokens
+    if last and score > 0.2 and final < END * fmean(last):
+        yield implausible(f"{final:.4f} nats a token, but the last losses are about {fmean(last):.4f}", PENDING)
 
 
 def _chip(record: Record) -> Iterator[Finding]:
@@ -47,6 +58,8 @@ def _chip(record: Record) -> Iterator[Finding]:
             yield implausible(f"unknown CPU maker in hardware.chip={name!a}", PENDING)
     elif derived.chip(record) is None:
         yield implausible(f"unknown chip {name!a} with gpu_cores={cores}; add a row to reports/chips.py", PENDING)
+    elif not name.startswith(MAKERS[record.software.backend]):
+        yield implausible(f"{name} has no {record.software.backend}")
     flop_per_s = (derived.tokens_per_s(record) or 0.0) * record.run.flop_per_token
     speeds = [("training", flop_per_s, derived.peak(record))]
     speeds += [("a probe", p.flop / p.seconds, derived.peak(record, _seen(record, p))) for p in record.state.probes]

@@ -14,12 +14,16 @@ DATA = Path(__file__).parent / "data"
 
 
 class References:
-    """Reports by what they have in common; a record is never its own reference. `folders`: the chip of each folder."""
+    """Reports by what they have in common; a record is never its own reference.
+
+    `folders`: the chip of each folder. `newest_utc`: when the last was made.
+    """
 
     def __init__(self, named: Iterable[tuple[str, Record]] = ()):
         named = list(named)
         self._by: dict[Hashable, list[tuple[str, Record]]] = {}
         self.folders = {chip_slug(chip): chip for chip in (record.hardware.chip for _, record in named)}
+        self.newest_utc = max((record.identity.created_utc for _, record in named), default="")
         for name, record in named:
             for key in _keys(record):
                 self._by.setdefault(key, []).append((name, record))

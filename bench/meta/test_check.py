@@ -118,7 +118,7 @@ def test_excluded_steps_count_in_nothing():
     schedule = preset("cpu").schedule
     steps = Steps(
         step_s=step_s,
-        loss=(5.0,) * len(step_s),
+        loss=tuple(9.0 - 5.0 * p for p in before),
         lr=tuple(schedule.lr(p) for p in before),
         grad_norm=(None,) * len(step_s),
         progress=tuple(before),
