@@ -6,12 +6,15 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
 
-from bench.noise import study
+from bench.noise import figure, findings, study
+from bench.page import filled
 from bench.training.order import Order
 from bench.training.score import Job
 from impl import backend as backends
@@ -21,6 +24,8 @@ from impl.data.prepare import prepare
 from impl.spec import PRESETS
 
 OUT = Path("runs") / "noise"
+PAGE = Path("reports") / "findings" / "noise.md"
+COMMITTED = PAGE.parent / "data"
 LEAST_RUNS = 2  # of one there is no spread
 
 
@@ -37,19 +42,45 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=20.0, help="timed seconds of training a run (20)")
     parser.add_argument("--runs", type=int, default=10, metavar="N", help="of each of three to four kinds (10)")
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"of the data ({OUT})")
+    parser.add_argument("--page", action="store_true", help=f"measure nothing; {PAGE} anew from the committed data")
     options = parser.parse_args(arguments)
     try:
+        if options.page:
+            render(PAGE, COMMITTED)
+            return 0
         if options.runs < LEAST_RUNS:
             raise ValueError(f"--runs {options.runs} must be at least {LEAST_RUNS}; try 10")
         for name in dict.fromkeys(backends.resolve(name) for name in options.backend or [None]):
             _measure(name, options)
+        found = findings.studies(options.out)
     except (backends.BackendError, DataError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return 130
+    for make in findings.TABLES.values():
+        print(make(found), end="\n\n")
+    _draw(found, options.out / "noise.svg")
     return 0
+
+
+def render(page: Path, data: Path) -> None:
+    """A page's tables and figure anew. Raises ValueError for a mark in it that names no table."""
+    found = findings.studies(data)
+    tables = {name: partial(make, found) for name, make in findings.TABLES.items()}
+    page.write_text(filled(page.read_text("utf-8"), tables), "utf-8")
+    print(page)
+    _draw(found, page.with_suffix(".svg"))
+
+
+def _draw(found: Sequence[findings.Study], path: Path) -> None:
+    try:
+        figure.draw(found).save(path)
+    except ModuleNotFoundError as error:
+        print(f"no figure: {error.name} is not installed, try `pip install altair vl-convert-python`")
+    else:
+        print(path)
 
 
 def _measure(name: str, options) -> None:

@@ -57,8 +57,8 @@ def study(job: Job, prepared: Prepared, folder: Path, runs: int, progress: Progr
 
         if cell.replays and followed is None:
             raise ValueError(f"{path}: none of the first {PILOTS} runs by the clock has a score; give more --seconds")
-        row = stand.run(cell, followed and followed["progress"], show)
-        row["follows"] = followed and followed["key"]
+        row = stand.run(cell, followed["progress"] if followed else None, show)
+        row["follows"] = followed["key"] if followed else None
         results.add(cell.key, row)
         done += 1
         minutes = (time.monotonic() - since_s) / done * len(todo(runs, results.rows)) / 60
