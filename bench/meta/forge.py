@@ -3,15 +3,21 @@
 Test with `pytest -m meta bench/meta/test_share_git.py`.
 """
 
+import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from argparse import ArgumentParser
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from bench.meta.command import ROOT
 from bench.meta.records import valid_record
+from reports.commands import share
 from reports.record import save
 
 ZAPHOD = ("Zaphod", "zaphod@heart.example")
@@ -63,14 +69,23 @@ class Forge:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            # A test run in the background ignores Ctrl-C, and so would this.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def share(self, *arguments: str | Path, answer: str = "", **environment: str) -> tuple[int, str]:
-        """Exit status and output."""
-        with self.start(*arguments, **environment) as child:
-            output, _ = child.communicate(answer, timeout=TIMEOUT_S)
-        assert "Traceback" not in output, output
-        return child.returncode, output
+        """Exit status and output of the same without the second that a process takes to start."""
+        output = io.StringIO()
+        with ExitStack() as stack:
+            stack.enter_context(mock.patch.object(share, "ROOT", self.clone))
+            stack.enter_context(mock.patch.dict(os.environ, {**self.environment, **environment}, clear=True))
+            stack.enter_context(mock.patch.object(sys, "stdin", io.StringIO(answer)))
+            stack.enter_context(redirect_stdout(output))
+            stack.enter_context(redirect_stderr(output))
+            parser = ArgumentParser()
+            share.add(parser)
+            status = share.run(parser.parse_args([*map(str, arguments)]))
+        return status, output.getvalue()
 
     def report(self, **sections) -> Path:
         return save(valid_record(**sections), self.clone / "runs")
@@ -97,6 +112,7 @@ def environment(home: Path) -> dict[str, str]:
         "PATH": f"{programs}:/usr/bin:/bin",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
+        "GIT_OPTIONAL_LOCKS": "0",  # `git status` would write the index that a test looks at
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
@@ -116,6 +132,34 @@ def published(folder: Path) -> Forge:
         made.git("clone", "--quiet", "--bare", tree, bare, where=folder)
     shutil.rmtree(tree)
     return made
+
+
+def hosted(forge: Forge) -> dict[str, str]:
+    """Environment in which host.example, asked over SSH, has karl's project and zaphod's fork; only it is there."""
+    for owner, bare in (("karl", forge.project), ("zaphod", forge.fork)):
+        (forge.folder / "host" / owner).mkdir(parents=True)
+        (forge.folder / "host" / owner / "nanomark.git").symlink_to(bare)
+    for name, owner in (("upstream", "karl"), ("origin", "zaphod")):
+        forge.git("remote", "set-url", name, f"git@host.example:{owner}/nanomark.git")
+    ssh = program(forge, "ssh-to-host", f'cd {forge.folder}/host\nfor command; do :; done\neval "$command"\n')
+    return {"GIT_SSH_COMMAND": str(ssh)}
+
+
+def program(forge: Forge, name: str, script: str) -> Path:
+    """A shell script first on the user's PATH."""
+    path = forge.folder / "home" / "bin" / name
+    path.unlink(missing_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}")
+    path.chmod(0o755)
+    return path
+
+
+def hook(bare: Path, script: str) -> None:
+    """What `bare` runs before it takes a push."""
+    path = bare / "hooks" / "pre-receive"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}")
+    path.chmod(0o755)
 
 
 def identify(forge: Forge, name: str, email: str) -> None:

@@ -149,7 +149,7 @@ def _show(parcel: Parcel, route: Route | None, identity: Identity | None, verdic
 def _agreed() -> bool:
     try:
         return input("Share it? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
         print("\nno answer; --yes agrees beforehand")
         return False
 

@@ -66,7 +66,8 @@ class Git:
     ) -> str:
         settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
         command = ["git", *settings, *arguments]
-        ended = process.run(command, self.root, {**self.environment, **environment}, limit_s, given)
+        name = f"git {arguments[0]}"
+        ended = process.run(command, name, self.root, {**self.environment, **environment}, limit_s, given)
         if ended.status:
-            raise GitError(f"git {arguments[0]}", ended.err)
+            raise GitError(name, ended.err)
         return ended.text()

@@ -25,8 +25,13 @@ class Ended:
         return self.out.decode("utf-8", "replace").strip()
 
 
-def run(command: list[str], folder: Path, environment: dict[str, str], limit_s: float, given: bytes = b"") -> Ended:
-    """In a session of its own: no terminal to ask on, and what it started ends with it. Raises ShareError."""
+def run(
+    command: list[str], name: str, folder: Path, environment: dict[str, str], limit_s: float, given: bytes = b""
+) -> Ended:
+    """In a session of its own: no terminal to ask on, and what it started ends with it.
+
+    Raises ShareError, by `name`, where it cannot start or does not end.
+    """
     try:
         child = subprocess.Popen(
             command,
@@ -48,9 +53,6 @@ def run(command: list[str], folder: Path, environment: dict[str, str], limit_s: 
             os.killpg(child.pid, signal.SIGKILL)
         child.communicate()
         if isinstance(error, subprocess.TimeoutExpired):
-            what = (
-                f"{command[0]} {next((word for word in command[1:] if word.islower() and word.isalpha()), '')}".strip()
-            )
-            raise ShareError(what, f"no end after {limit_s:g} s", "see to the network and try again") from None
+            raise ShareError(name, f"no end after {limit_s:g} s", "see to the network and try again") from None
         raise
     return Ended(child.returncode, out, err.decode("utf-8", "replace"))

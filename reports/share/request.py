@@ -52,7 +52,7 @@ def open_request(git: Git, parcel: Parcel, route: Route, base: str) -> str | Non
 
     def gh(*arguments: str) -> process.Ended:
         environment = {**os.environ, "GH_PROMPT_DISABLED": "1", "NO_COLOR": "1"}
-        return process.run([program, *arguments], git.scratch, environment, LIMIT_S)
+        return process.run([program, *arguments], f"gh {arguments[0]}", git.scratch, environment, LIMIT_S)
 
     if gh("auth", "status", "--hostname", project.host).status:
         return None
