@@ -20,7 +20,7 @@ def unranked(record: Record) -> tuple[str, ...]:
     known = PRESETS.get(identity.preset or "")
     reasons = {
         FAILED: run.failure is not None,
-        f"its budget of {run.budget_s:g} s is not {budget_s:g} s": budget_s is not None and run.budget_s != budget_s,
+        f"its budget of {run.budget_s:g} s is not {budget_s or 0:g} s": budget_s not in (None, run.budget_s),
         f"preset {identity.preset} is for trying out": identity.division != "open" and known and not known.ranked,
         "it followed another run's progress": run.mode == "fixed-tokens",
         "no correctness check of these versions passed": checks is None or checks.failed or not checks.passed,

@@ -45,7 +45,9 @@ def code(text: str | None) -> str:
     """A stranger's text as a code span of plain ASCII, cut to WIDEST; "?" where unknown."""
     if not text:
         return "?"
-    shown = ascii(text)[1:-1].replace("`", r"\x60").replace("|", r"\x7c")
+    shown = ascii(text)[1:-1]
+    for end in "`|<":  # of the span, of the cell, and the beginning of the table's end
+        shown = shown.replace(end, rf"\x{ord(end):x}")
     return f"`{shown if len(shown) <= WIDEST else shown[: WIDEST - 3] + '...'}`"
 
 

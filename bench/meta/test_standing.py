@@ -39,6 +39,11 @@ def test_every_reason_is_given(record, reason):
     assert reason in standing.line(record)
 
 
+def test_an_unknown_recipe_has_a_standing():
+    """Such reports are pending, and shown."""
+    assert standing.unranked(ranked(identity={"recipe": "another"})) == ()
+
+
 def test_hashes_that_differ_are_named():
     record = ranked()
     for name in standing.EQUAL_TOKENS:
