@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 from reports.check import ACCEPTED, PENDING, REJECTED, check
 from reports.fence import fenced
-from reports.privacy import emails
+from reports.privacy import traces
 from reports.record import SIZE_LIMIT, ReportError, chip_slug, load
 from reports.schema import BACKENDS
 from reports.share import process
@@ -122,8 +122,8 @@ def _misplaced(change: Change, path: Path) -> Iterator[str]:
         return
     if PurePosixPath(change.path).parent.name != due:
         yield f"arithmetic: hardware.chip belongs into the folder {due}"
-    for field, address in emails(record.model_dump()):
-        yield f"privacy: {field} holds the e-mail address {address!a}"
+    for field, kind, text in traces(record.model_dump()):
+        yield f"privacy: {field} holds {kind}, {text!a}; no report may"
 
 
 def comment(judged: list[Judged]) -> str:

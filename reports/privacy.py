@@ -9,7 +9,13 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-EMAIL = re.compile(r"[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b")
+# Whoever's: what names one person, account or device wherever it stands.
+TRACES = {
+    "an e-mail address": re.compile(r"[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}\b"),
+    "a home path": re.compile(r"(?:/home|/Users|/root|[A-Za-z]:\\+Users)(?=[/\\])[/\\]+[\w.-]+"),
+    "a hardware address": re.compile(r"(?<![0-9A-Fa-f:])[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}(?![0-9A-Fa-f:])"),
+    "a device's UUID": re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b"),
+}
 SHORTEST = 3  # shorter names turn up in any text by chance
 # Names that thousands of machines and users share, or that the suite itself writes, tell nothing about anyone.
 PUBLIC = {
@@ -67,11 +73,12 @@ def leaks(document: object, private: tuple[str, ...]) -> Iterator[tuple[str, str
                 yield path, secret
 
 
-def emails(document: object) -> Iterator[tuple[str, str]]:
-    """(field, address) for each string that holds an e-mail address, whoever's."""
+def traces(document: object) -> Iterator[tuple[str, str, str]]:
+    """(field, kind, text) for each string of nested dicts and sequences that holds one of TRACES."""
     for path, text in _strings(document, ""):
-        for address in EMAIL.findall(text):
-            yield path, address
+        for kind, pattern in TRACES.items():
+            for found in pattern.findall(text):
+                yield path, kind, found
 
 
 def redact(text: str, private: tuple[str, ...] | None = None) -> str:

@@ -171,7 +171,7 @@ def test_a_name_that_is_not_the_contents(request_):
 def test_an_address_of_mail_is_refused(request_):
     add(request_, consent={"contributor": "ford@h2g2.example"})
     verdict, reasons = only(request_)
-    assert verdict == REJECTED and "privacy: consent.contributor holds the e-mail address" in reasons
+    assert verdict == REJECTED and "privacy: consent.contributor holds an e-mail address" in reasons
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,22 @@ def test_common_names_are_not_private(name, monkeypatch):
     monkeypatch.setattr(privacy.getpass, "getuser", lambda: name.split(".")[0])
     monkeypatch.setattr(privacy.Path, "home", lambda: Path("/home/max"))
     assert set(privacy.private_strings()) - {"Mac.local"} == {"/home/max"}
+
+
+SECRETS = {
+    "an e-mail address": ("Ford <ford.p+1@mail.h2g2.example>", "a@b.example"),
+    "a home path": ("/Users/zaphod/x", "in /home/ford", r"C:\Users\ford\x", r"c:\\Users\\ford", "/root/x"),
+    "a hardware address": ("de:ad:be:EF:00:01", "ether 00:11:22:33:44:55."),
+    "a device's UUID": ("GPU-8f5e2b1c-0d3a-4e6f-9b7a-1c2d3e4f5a6b",),
+}
+HARMLESS = """x @ y|torch@2.13.0|gpu@0|a@b|@everyone|/usr/lib/libopenblas.so|/home|Users/home|12:34:56|applegpu_g17s|Mac15,9
+00:11:22:33:44:55:66:77|0000000000000000000000000000000000000000000000000000000000000000|2026-11-21T07:42:30Z"""
+
+
+@pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in SECRETS.items() for text in texts])
+def test_what_names_somebody_is_seen(kind, text):
+    assert {(field, told) for field, told, _ in privacy.traces({"a": [0, {"b": text}]})} == {("a.1.b", kind)}
+
+
+def test_what_names_nobody_is_not_seen():
+    assert not list(privacy.traces(HARMLESS.split("|")))

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from reports import derived
-from reports.privacy import emails
+from reports.privacy import traces
 from reports.record import Record, ReportError, chip_slug, content_hash, file_name, load, save, to_json
 from reports.schema import Consent
 
@@ -33,8 +33,8 @@ class Parcel:
             licence=record.consent.licence if licence is None else licence or None,
         )
         record = record.model_copy(update={"consent": consent})
-        for field, address in emails(record.model_dump()):
-            raise ReportError(f"{path}: {field} holds the e-mail address {address!a}; no report may: remove it")
+        for field, kind, text in traces(record.model_dump()):
+            raise ReportError(f"{path}: {field} holds {kind}, {text!a}; no report may: run again without it")
         with TemporaryDirectory() as folder:  # looks for this machine's names, too
             save(record, folder)
         return cls(record, to_json(record).encode())
