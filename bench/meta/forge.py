@@ -114,6 +114,7 @@ def environment(home: Path) -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
         "GIT_OPTIONAL_LOCKS": "0",  # `git status` would write the index that a test looks at
         "PYTHONDONTWRITEBYTECODE": "1",
+        "TZ": "XYZ+5",  # a commit must not tell it
     }
 
 

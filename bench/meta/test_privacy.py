@@ -64,8 +64,8 @@ SECRETS = {
     "a hardware address": ("de:ad:be:EF:00:01", "ether 00:11:22:33:44:55."),
     "a device's UUID": ("GPU-8f5e2b1c-0d3a-4e6f-9b7a-1c2d3e4f5a6b",),
 }
-HARMLESS = """x @ y|torch@2.13.0|gpu@0|a@b|@everyone|/usr/lib/libopenblas.so|/home|Users/home|12:34:56|applegpu_g17s|Mac15,9
-00:11:22:33:44:55:66:77|0000000000000000000000000000000000000000000000000000000000000000|2026-11-21T07:42:30Z"""
+HARMLESS = """x @ y|torch@2.13.0|gpu@0|a@b|@everyone|/usr/lib/libopenblas.so|/home|Users/home|12:34:56|Mac15,9
+|applegpu_g17s|00:11:22:33:44:55:66:77|0000000000000000000000000000000000000000000000000000000000000000|2026-11-21T07:42:30Z"""
 
 
 @pytest.mark.parametrize(("kind", "text"), [(kind, text) for kind, texts in SECRETS.items() for text in texts])

@@ -325,6 +325,14 @@ def test_a_shallow_clone_shares_too(forge):
     assert status == 1 and "this checkout is shallow; git fetch --unshallow" in output, output
 
 
+def test_a_remote_is_never_a_command_or_an_option(forge):
+    report, marker = forge.report(), forge.folder / "marker"
+    for remote in (f"ext::touch {marker}", f"--upload-pack=touch {marker};:", f"--receive-pack=touch {marker};:"):
+        status, output = forge.share(report, "--yes", f"--remote={remote}")
+        assert status == 1 and "Traceback" not in output, output
+    assert not marker.exists()
+
+
 def test_called_wrongly(forge):
     assert forge.share()[0] == forge.share("--retry", "x.json")[0] == 2
     status, output = forge.share("absent.json")
