@@ -67,7 +67,7 @@ def judged(check: Callable, path: Path) -> Callable[[bytes], None]:
         assert verdict.findings, "its name fits no content, so that something must be found"
         for finding in verdict.findings:
             assert finding.part in ("schema", "arithmetic", "plausibility"), finding
-            assert finding.reason.isprintable() and len(finding.reason) < 2000, finding
+            assert finding.reason.isascii() and finding.reason.isprintable() and len(finding.reason) <= 600, finding
 
     return one
 

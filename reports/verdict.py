@@ -6,15 +6,23 @@ Test with `pytest -m fast -k check`.
 from dataclasses import dataclass
 
 ACCEPTED, PENDING, REJECTED = "accepted", "pending", "rejected"
+LONGEST = 600  # characters of a reason
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`part` is schema, arithmetic or plausibility; `verdict` what this alone would make of the report."""
+    """`part` is schema, arithmetic or plausibility; `verdict` what this alone would make of the report.
+
+    A reason quotes a stranger's text: whatever a terminal could obey, or a reader mistake, is escaped.
+    """
 
     part: str
     verdict: str
     reason: str
+
+    def __post_init__(self):
+        text = self.reason if self.reason.isascii() and self.reason.isprintable() else _escaped(self.reason)
+        object.__setattr__(self, "reason", text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}...")
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,10 @@ class Verdict:
     def name(self) -> str:
         found = {finding.verdict for finding in self.findings}
         return REJECTED if REJECTED in found else PENDING if PENDING in found else ACCEPTED
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode()
 
 
 def unreadable(reason: str) -> Finding:

@@ -107,6 +107,14 @@ def test_the_fuzzer_sees_what_is_wrong(tmp_path):
         fuzz.judged(lambda _: 1 // 0, path)(b"{}")
 
 
+@pytest.mark.fast
+@pytest.mark.meta
+def test_a_setting_that_a_terminal_would_obey_is_escaped(tmp_path):
+    """Found by damage: the reason quotes an unknown setting's name."""
+    text = to_json(valid_record(identity={"settings": {"\x1b[2J\u202e": "1" * 999}, "division": "open"}))
+    fuzz.judged(check, tmp_path / "report.json")(text.encode())
+
+
 @pytest.mark.meta
 def test_the_fuzzer_runs(tmp_path):
     pytest.importorskip("atheris", reason="the `fuzz` extra is not installed")
