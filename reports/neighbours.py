@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from reports import derived, ranking, standing
 from reports.collection import Collection
 from reports.ranking import LIMITED, PROVISIONAL, RANKED, Row
-from reports.record import Record, content_hash
+from reports.record import Record
 
 SHOWN = 12  # rows
 SCORED = (RANKED, PROVISIONAL, LIMITED)
@@ -25,8 +25,7 @@ class Neighbours:
 
 def of(record: Record, committed: Collection) -> Neighbours:
     """The same chip before others, the same configuration before others; the run itself, if committed, left out."""
-    own = content_hash(record)
-    others = replace(committed, entries=tuple(e for e in committed.entries if e.digest != own))
+    others = replace(committed, entries=tuple(e for e in committed.entries if not _same_run(e.record, record)))
     comparable = ranking.hashes(record), record.identity.division
     rows = [
         row
@@ -45,6 +44,10 @@ def of(record: Record, committed: Collection) -> Neighbours:
 
     rows.sort(key=distance)
     return Neighbours(_line(record, rows[0]), tuple(rows[:SHOWN]))
+
+
+def _same_run(one: Record | None, other: Record) -> bool:
+    return one is not None and (one.run, one.result) == (other.run, other.result)
 
 
 def _line(record: Record, row: Row) -> str:

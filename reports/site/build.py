@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from reports import change, collection, coverage, ranking
-from reports.collection import Entry
+from reports.collection import Collection, Entry
 from reports.record import ReportError
 from reports.site import chip, document, front, report
 from reports.site.page import chip_page, report_page
+from reports.verdict import REJECTED
 
 INDEX = "index.html"
 MARK = ".nanomark-site"  # a folder that holds it is ours to replace
@@ -34,7 +35,7 @@ def build(data: Path, out: Path) -> int:
         try:
             (made / MARK).touch()
             made.chmod(0o755)
-            for name, text in pages(data):
+            for name, text in pages(collection.read(data)):
                 (made / name).write_text(text, "utf-8", newline="\n")
                 count += 1
             _replace(out, made)
@@ -45,9 +46,8 @@ def build(data: Path, out: Path) -> int:
     return count
 
 
-def pages(data: Path) -> Iterator[tuple[str, str]]:
-    """(file name, HTML) of every page."""
-    found = collection.read(data)
+def pages(found: Collection) -> Iterator[tuple[str, str]]:
+    """(file name, HTML) of every page; what is rejected has none, and is named on the front page with its reasons."""
     boards = ranking.boards(found)
     histories = change.histories(boards)
     documents = []
@@ -59,7 +59,7 @@ def pages(data: Path) -> Iterator[tuple[str, str]]:
             yield name, text
     by_chip: dict[str, list[Entry]] = defaultdict(list)
     for entry in found.entries:
-        if entry.record and entry.digest:
+        if entry.record and entry.digest and entry.verdict.name != REJECTED:
             by_chip[entry.record.hardware.chip].append(entry)
             text = report.page(entry.record, entry.digest, entry.verdict.name, entry.reasons)
             yield report_page(entry.digest), text

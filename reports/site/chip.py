@@ -32,11 +32,11 @@ def page(chip: str, entries: Sequence[Entry], boards: Sequence[Board], histories
 
 
 def _peaks(records: Sequence[Record]) -> list[tuple[str, float, str]]:
-    """(name and precision, FLOP/s, source) of what is published for the chip."""
+    """(name, FLOP/s, source) of what is published for the chip."""
     rows = {row.gpu_cores: row for record in records if (row := derived.chip(record))}
     found = {
-        (f"{peak.name}, {precision}" + (f", {cores} cores" if cores else ""), peak.flop_per_s, peak.source)
+        (peak.name + (f", {cores} GPU cores" if cores else ""), peak.flop_per_s, peak.source)
         for cores, row in rows.items()
-        for precision, peak in row.peaks.items()
+        for peak in row.peaks.values()
     }
     return sorted(found)

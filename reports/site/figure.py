@@ -13,7 +13,7 @@ from statistics import median
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 480, 250
-LEFT, RIGHT, TOP, BOTTOM = 64, 14, 12, 46
+LEFT, RIGHT, TOP, BOTTOM = 64, 20, 12, 46
 BUCKETS = 120
 TICKS = 5
 ROWS = 12  # of the table that says the same

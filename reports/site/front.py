@@ -31,7 +31,7 @@ def page(collection: Collection, boards: Sequence[Board], matrix: Matrix, docume
         divisions=[(name, DIVISION_WORDS[name]) for name in DIVISIONS],
         present={one.division for one in boards},
         backends=backends,
-        chips=sorted({e.record.hardware.chip for e in collection.entries if e.record}),
+        chips=sorted({e.record.hardware.chip for e in (*collection.accepted, *collection.pending) if e.record}),
         counts=_counts(collection),
         matrix=matrix,
         tiers=TIERS,

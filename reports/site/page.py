@@ -74,8 +74,8 @@ def mebibytes(value: float | None) -> str | Markup:
     return number(None if value is None else value / 2**20, ",.0f", " MiB")
 
 
-def micro(value: float | None) -> str | Markup:
-    return number(None if value is None else value * 1e6, ",.3g", " µJ")
+def millijoules(value: float | None) -> str | Markup:
+    return number(None if value is None else value * 1e3, ",.3g", " mJ")
 
 
 def millions(value: float | None) -> str | Markup:
@@ -107,7 +107,7 @@ def _environment() -> Environment:
     made.globals |= {"style": style, "script": script, "policy": Markup(re.sub(r"\s+", " ", policy)), "draw": draw}
     made.globals |= {"chip_page": chip_page, "report_page": report_page, "UNKNOWN": UNKNOWN}
     made.filters |= {
-        "number": number, "percent": percent, "mebibytes": mebibytes, "micro": micro, "millions": millions,
+        "number": number, "percent": percent, "mebibytes": mebibytes, "millijoules": millijoules, "millions": millions,
         "named": named, "short": short,
     }  # fmt: skip
     return made
