@@ -14,7 +14,6 @@ Exit status: 0 kept, or the baseline was made; 1 discarded; 2 wrong call; 3 cann
 """
 
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -66,8 +65,6 @@ def run(options: Namespace) -> int:
     from reports.judge import decision, ledger
     from reports.record import ReportError
 
-    with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     try:
         against = decision.baseline(options.baseline)
         prior = noise(read([options.noise])) if options.noise else None
@@ -162,6 +159,7 @@ def _commit() -> str:
 
 
 def _show(options, name: str, runs, against, decided: "Decision", before: "Contents") -> None:
+    from reports.effect import ALPHA
     from reports.judge import front, ledger
 
     console = Console(highlight=False)

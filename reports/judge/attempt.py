@@ -6,9 +6,10 @@ Test with `pytest -m meta bench/meta/test_judge.py`.
 import os
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -35,8 +36,8 @@ def attempt(command: Sequence[str], seed: int, log: Path, kill_s: float, seed_va
     mark = uuid4().hex
     environment = {**os.environ, MARK: mark, seed_variable: str(seed), "PYTHONUNBUFFERED": "1"}
     words = [word.replace("{seed}", str(seed)) for word in command]
-    begun_s = time.monotonic()
-    with open(log, "wb") as output:
+    begun_s, killed = time.monotonic(), False
+    with open(log, "wb") as output, _raised_on_sigterm():
         child = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
@@ -45,14 +46,23 @@ def attempt(command: Sequence[str], seed: int, log: Path, kill_s: float, seed_va
             env=environment,
             start_new_session=True,
         )
-    killed = False
-    try:
-        child.wait(kill_s)
-    except subprocess.TimeoutExpired:
-        killed = True
-    finally:  # an interrupt of ours ends it too, and so does its own end what it left behind
-        _end(child, mark)
+        try:
+            child.wait(kill_s)
+        except subprocess.TimeoutExpired:
+            killed = True
+        finally:  # an interrupt of ours ends it too, and so does its own end what it left behind
+            _end(child, mark)
     return Attempt(seed, log, child.returncode, killed, time.monotonic() - begun_s)
+
+
+@contextmanager
+def _raised_on_sigterm() -> Iterator[None]:
+    """A SIGTERM of ours must end what was started, too."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end(child: subprocess.Popen, mark: str) -> None:
