@@ -4,10 +4,13 @@ Test with `pytest -m fast -k site`.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from reports import derived
 from reports.change import History
 from reports.collection import Entry
+from reports.compare import ratio
+from reports.effect import Effect
 from reports.ranking import Board
 from reports.record import Record
 from reports.site import board, curves
@@ -23,12 +26,32 @@ def page(chip: str, entries: Sequence[Entry], boards: Sequence[Board], histories
         chip=chip,
         boards=[(one, found, curves.scatter(one, chip)) for one in boards if (found := board.tables(one, chip))],
         peaks=_peaks([record for _, record, _ in readable]),
-        histories=[history for history in histories if history.of.chip == chip],
+        histories=[_shown(history) for history in histories if history.of.chip == chip],
         reports=[
             (entry, record, report_page(digest), derived.bits_per_byte(record), derived.tokens_per_s(record))
             for entry, record, digest in readable
         ],
     )
+
+
+def _shown(history: History) -> dict[str, Any]:
+    """Its changes with both effects as the page words them: a difference of scores, a ratio of speeds."""
+    return {
+        "of": history.of,
+        "division": history.board.division,
+        "changes": [
+            (
+                change,
+                change.score and _effect(change.score, (change.score.difference, change.score.low, change.score.high)),
+                change.speed and _effect(change.speed, ratio(change.speed)),
+            )
+            for change in history.changes
+        ],
+    }
+
+
+def _effect(found: Effect, values: tuple[float, float | None, float | None]) -> dict[str, Any]:
+    return {"verdict": found.verdict, **dict(zip(("value", "low", "high"), values, strict=True))}
 
 
 def _peaks(records: Sequence[Record]) -> list[tuple[str, float, str]]:
