@@ -1,6 +1,6 @@
 """One run of the user's own command: its output in a file, and an end to it and all that it started.
 
-Test with `pytest -m meta bench/meta/test_judge.py`.
+Test with `pytest -m meta bench/meta/test_attempt.py`.
 """
 
 import os

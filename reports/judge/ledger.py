@@ -1,6 +1,6 @@
 """results.tsv, the list of experiments that the field keeps, in its dialects; a line is added whole or not at all.
 
-Test with `pytest -m meta bench/meta/test_judge.py`.
+Test with `pytest -m meta bench/meta/test_ledger.py`.
 """
 
 import fcntl
