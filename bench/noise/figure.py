@@ -72,11 +72,12 @@ def _parts(alt, studies: Sequence[Study]):
         {"study": s.name, "part": part, **{n: 100 * getattr(found, n) / s.mean for n in ("value", "low", "high")}}
         for s in studies
         for part, found in _estimates(s)
-        if found and found.value
+        if found and found.high
     ]
-    floor = min((row["value"] for row in rows), default=1e-3) / 3
+    floor = min((row["value"] or row["high"] for row in rows), default=1e-3) / 3
     for row in rows:
         row["low"] = max(row["low"], floor)
+        row["value"] = row["value"] or None  # of a part that may be zero the interval alone is drawn
     order = [name for name, _ in _estimates(studies[0])]
     base = alt.Chart(alt.Data(values=rows), width=WIDTH, height=HEIGHT).encode(
         y=alt.Y("part:N", title=None, sort=order, scale=alt.Scale(domain=order)),
