@@ -115,7 +115,7 @@ def text(rng, documents=150, of_document=0.3, of_window=0.3):
     return rate * bytes_, bytes_, units
 
 
-@pytest.mark.fast
+@pytest.mark.meta
 def test_spread_of_another_sample_is_that_of_other_samples(monkeypatch):
     """Against what fresh texts do: nine of ten intervals hold it, fewer than 16 of 20 would in 4 of 100 cases.
 
