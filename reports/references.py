@@ -11,6 +11,7 @@ from reports import arithmetic, plausibility
 from reports.record import Record, ReportError, chip_slug, load
 
 DATA = Path(__file__).parent / "data"
+MOST = 50  # references for one question, taken evenly from all: more would tell no more, and a check takes milliseconds
 
 
 class References:
@@ -31,17 +32,27 @@ class References:
     def of_hashes(self, record: Record, *which: str) -> list[Record]:
         """Those of equal hashes, given by name."""
         hashes = record.identity.hashes
-        alike = (other for _, other in self._by.get(("data", hashes.data), ()) if other != record)
-        return [o for o in alike if all(getattr(o.identity.hashes, w) == getattr(hashes, w) for w in which)]
+        alike = self._others(("data", hashes.data), record)
+        return _thinned(
+            [o for _, o in alike if all(getattr(o.identity.hashes, w) == getattr(hashes, w) for w in which)]
+        )
 
     def of_chip(self, record: Record) -> list[Record]:
         """Those of the same chip, backend, sizes and precision asked for."""
-        return [other for _, other in self._by.get(_chip(record), ()) if other != record]
+        return _thinned([other for _, other in self._others(_chip(record), record)])
 
     def of_column(self, record: Record, column: str) -> list[tuple[str, Record]]:
         """(name, report) of those whose steps have the same column, entry for entry."""
-        key = (column, getattr(record.run.steps, column))
-        return [(name, other) for name, other in self._by.get(key, ()) if other != record]
+        return list(self._others((column, getattr(record.run.steps, column)), record))
+
+    def _others(self, key: Hashable, record: Record) -> Iterator[tuple[str, Record]]:
+        for name, other in self._by.get(key, ()):
+            if other.run.steps.step_s != record.run.steps.step_s or other != record:  # the first is quicker to tell
+                yield name, other
+
+
+def _thinned(records: list[Record]) -> list[Record]:
+    return records[:: len(records) // MOST + 1]
 
 
 def _keys(record: Record) -> Iterator[Hashable]:
