@@ -15,7 +15,7 @@ from reports.verdict import PENDING, REJECTED, Finding, implausible, wrong
 
 BLOCK = 16  # steps that a loss is averaged over: of equal sizes and text, each saw the same tokens
 # Three times the furthest that two of 6 seeds of preset cpu in bfloat16 are apart in the first block (4.1 %) and in
-# later ones (1.9 %); 10 seeds of tiny in float32 are within 1.4 %, and float32 is to bfloat16 what a seed is to another.
+# later ones (1.9 %); 10 seeds of tiny in float32 are within 1.4 %, and precisions as near as seeds.
 EARLY_LOSS, LOSS = 0.12, 0.056
 # Seeds 42 and 43 of preset cpu end 0.32 % apart with equal tokens; ten times that, as two are no distribution.
 SCORE = 0.03
