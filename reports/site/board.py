@@ -61,8 +61,8 @@ def tables(board: Board, chip: str | None = None) -> list[Table]:
 
 
 def shown(row: Row, division: str) -> Shown:
-    """A row with links to its reports, oldest first."""
+    """A row with links to its reports, by seed."""
     found = [(entry.record, entry.digest) for entry in row.entries if entry.record and entry.digest]
-    found.sort(key=lambda one: (one[0].identity.created_utc, one[1]))
+    found.sort(key=lambda one: (one[0].run.seed, one[0].identity.created_utc, one[1]))
     links = tuple((f"seed {record.run.seed}", report_page(digest)) for record, digest in found)
     return Shown(row, division, links[:LINKS], max(0, len(links) - LINKS))

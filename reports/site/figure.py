@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 480, 250
 LEFT, RIGHT, TOP, BOTTOM = 64, 20, 12, 46
@@ -113,9 +113,8 @@ def draw(plot: Plot) -> Markup:
     parts += [_axes(scale, plot, x_ticks, y_ticks)]
     parts += [_level(scale, name, value) for name, value in plot.levels]
     parts += [_drawn(scale, one) for one in plot.series if one.points]
-    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, _described(plot), Markup("").join(parts)
-    )
+    box = f'viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(_described(plot))}"'
+    return Markup(f"<svg {box}>{''.join(parts)}</svg>")  # all text in it went through escape
 
 
 def _described(plot: Plot) -> str:
@@ -155,49 +154,49 @@ class _Scale:
         return "M" + "L".join(f"{self.x(x)} {self.y(y)}" for x, y in points)
 
 
-def _axes(scale: _Scale, plot: Plot, x_ticks: list[float], y_ticks: list[float]) -> Markup:
+def _axes(scale: _Scale, plot: Plot, x_ticks: list[float], y_ticks: list[float]) -> str:
     right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
     grid = "".join(f"M{LEFT} {scale.y(value)}H{right}" for value in y_ticks)
     grid += "".join(f"M{scale.x(value)} {bottom}v5" for value in x_ticks)
-    label = Markup('<text x="{}" y="{}" class="{}">{}</text>')
-    parts = [Markup('<path class="grid" d="{}"/>').format(grid)]
-    parts += [label.format(LEFT - 8, float(scale.y(value)) + 5, "end", short(value)) for value in y_ticks]
-    parts += [label.format(scale.x(value), bottom + 20, "mid", short(value)) for value in x_ticks]
-    parts += [label.format((LEFT + right) / 2, HEIGHT - 6, "mid title", plot.x)]
-    return Markup("").join(parts)
+    parts = [f'<path class="grid" d="{grid}"/>']
+    parts += [_text(LEFT - 8, f"{float(scale.y(value)) + 5:.1f}", "end", short(value)) for value in y_ticks]
+    parts += [_text(scale.x(value), bottom + 20, "mid", short(value)) for value in x_ticks]
+    return "".join([*parts, _text((LEFT + right) // 2, HEIGHT - 6, "mid title", plot.x)])
 
 
-def _level(scale: _Scale, name: str, value: float) -> Markup:
-    return Markup('<path class="level" d="M{} {}H{}"/><text x="{}" y="{}" class="end level">{}</text>').format(
-        LEFT, scale.y(value), WIDTH - RIGHT, WIDTH - RIGHT - 4, float(scale.y(value)) - 5, name
-    )
+def _text(x: float | str, y: float | str, kind: str, text: str) -> str:
+    return f'<text x="{x}" y="{y}" class="{kind}">{escape(text)}</text>'
 
 
-def _shade(scale: _Scale, name: str, start: float, stop: float) -> Markup:
+def _level(scale: _Scale, name: str, value: float) -> str:
+    y, right = scale.y(value), WIDTH - RIGHT
+    line = f'<path class="level" d="M{LEFT} {y}H{right}"/>'
+    return line + _text(right - 4, f"{float(y) - 5:.1f}", "end level", name)
+
+
+def _shade(scale: _Scale, name: str, start: float, stop: float) -> str:
     left, right = (float(scale.x(value)) for value in (start, stop))
-    return Markup('<rect class="shade" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
-        left, TOP, f"{max(1.0, right - left):.1f}", HEIGHT - TOP - BOTTOM, name
-    )
+    size = f'x="{left:.1f}" y="{TOP}" width="{max(1.0, right - left):.1f}" height="{HEIGHT - TOP - BOTTOM}"'
+    return f'<rect class="shade" {size}><title>{escape(name)}</title></rect>'
 
 
-def _drawn(scale: _Scale, one: Series) -> Markup:
-    style = f"s{one.style % STYLES}"
+def _drawn(scale: _Scale, one: Series) -> str:
+    style = one.style % STYLES
     if one.kind == BAND:
         upper = [(x, high) for x, _, high in one.points]
         lower = [(x, low) for x, low, _ in reversed(one.points)]
-        return Markup('<path class="band {}" d="{}Z"/>').format(style, scale.path([*upper, *lower]))
-    if one.kind == LINE:
-        return Markup('<path class="line {}" d="{}"/>').format(style, scale.path(one.points))
-    marks = "".join(_marker(one.style % STYLES, float(scale.x(x)), float(scale.y(y))) for x, y in one.points)
-    return Markup('<path class="dots {}" d="{}"/>').format(style, marks)
+        path = f"{scale.path([*upper, *lower])}Z"
+    elif one.kind == LINE:
+        path = scale.path(one.points)
+    else:
+        path = "".join(_marker(style, float(scale.x(x)), float(scale.y(y))) for x, y in one.points)
+    return f'<path class="{one.kind} s{style}" d="{path}"/>'
 
 
 def _swatch(one: Series) -> Markup:
     style = one.style % STYLES
-    if one.kind == DOTS:
-        return Markup('<path class="dots s{}" d="{}"/>').format(style, _marker(style, 12, 6))
-    path = "M0 6H24" if one.kind == LINE else "M0 1H24V11H0Z"
-    return Markup('<path class="{} s{}" d="{}"/>').format(one.kind, style, path)
+    path = {LINE: "M0 6H24", BAND: "M0 1H24V11H0Z", DOTS: _marker(style, 12, 6)}[one.kind]
+    return Markup(f'<path class="{one.kind} s{style}" d="{path}"/>')
 
 
 def _marker(style: int, x: float, y: float) -> str:
