@@ -5,10 +5,10 @@ Equivalent, different, or cannot tell. Test with `pytest -m meta bench/meta/test
 """
 
 from dataclasses import dataclass
-from math import exp, lgamma, log, pi, sqrt
-from statistics import NormalDist
+from math import sqrt
 
 import numpy as np
+from scipy.special import chdtri, stdtrit
 
 ALPHA = 0.05  # of each one-sided test, and of the bound on the noise
 # In standard deviations of the loss from seed to seed. Where the mean is off by one, the better of two single runs is
@@ -64,24 +64,10 @@ def compare(losses, reference) -> Answer:  # 2 x (seeds,), the same seeds in the
 
 
 def chi2_quantile(probability: float, degrees: int) -> float:
-    """By Wilson and Hilferty's cube, within 1 % from seven degrees on at the probabilities used here."""
-    spread = 2 / (9 * degrees)
-    return degrees * (1 - spread + NormalDist().inv_cdf(probability) * sqrt(spread)) ** 3
+    """What a chi-squared variable stays below in so many cases."""
+    return float(chdtri(degrees, 1 - probability))
 
 
 def t_quantile(probability: float, degrees: int) -> float:
-    """The quantile of Student's t for a probability of at least a half, by bisection of its integral."""
-    low, high = 0.0, 1e3
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _t_cumulative(middle, degrees) < probability else (low, middle)
-    return (low + high) / 2
-
-
-def _t_cumulative(t: float, degrees: int) -> float:
-    """P(T <= t) for t >= 0: with t = sqrt(degrees) tan(angle), the density is a power of the cosine."""
-    scale = exp(lgamma((degrees + 1) / 2) - lgamma(degrees / 2) - 0.5 * log(pi))
-    angles, step = np.linspace(0, np.arctan(t / sqrt(degrees)), 2001, retstep=True)
-    heights = np.cos(angles) ** (degrees - 1)
-    simpson = heights[0] + 4 * heights[1::2].sum() + 2 * heights[2:-1:2].sum() + heights[-1]
-    return 0.5 + scale * float(simpson * step / 3)
+    """The same of Student's t."""
+    return float(stdtrit(degrees, probability))

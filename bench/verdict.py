@@ -14,10 +14,12 @@ import numpy as np
 
 from bench.measure import seconds
 from impl import backend as backends
+from reports.compare import MARGIN_SPEED
+from reports.effect import CANNOT_TELL, SAME
 
-SAME, FASTER, SLOWER, CANNOT_TELL = "SAME", "FASTER", "SLOWER", "CANNOT TELL"
+FASTER, SLOWER = "FASTER", "SLOWER"
 # Half of the 3 % that must be seen: no interval lies within it and holds 3 % too.
-MARGIN = 0.015
+MARGIN = MARGIN_SPEED
 LEVEL = 0.98
 RESAMPLES = 2000
 # Of 500 equal pairs with 2 % noise, 5.6 % were called different from 10 samples, 2.2 % from 16, 0.2 % from 40.
