@@ -117,7 +117,15 @@ def studies(folder: Path) -> list[Study]:
 
 def runs(found: Sequence[Study]) -> str:
     """What was run, and what else the machine did."""
-    header = ["backend, preset", "chip", "a run", "runs: both, clock, seed, kernel", "val_bpb", "steps by the clock"]
+    header = [
+        "backend, preset",
+        "chip",
+        "a run",
+        "runs: both, clock, seed, kernel",
+        "val_bpb",
+        "steps by the clock",
+        "tokens / text",
+    ]
     lines = []
     for study in found:
         steps = [row["steps"] for kind in ("both", "clock") for row in study.of(kind)]
@@ -135,6 +143,7 @@ def runs(found: Sequence[Study]) -> str:
                 counts,
                 f"{study.mean:.4f}",
                 f"{min(steps)} to {max(steps)}",
+                f"{max(steps) * study.file['total_batch'] / study.file['train_tokens']:.2g}",
                 others,
             ]
         )

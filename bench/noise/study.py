@@ -83,6 +83,7 @@ def _origin(job: Job, prepared: Prepared) -> dict[str, Any]:
         "hashes": {**hashes, "data": prepared.data_hash, "eval": prepared.eval_hash},
         "device_batch": job.recipe.data.device_batch,
         "total_batch": job.recipe.data.total_batch,
+        "train_tokens": prepared.tokens("train"),
     }
 
 
