@@ -32,6 +32,7 @@ from reports.schema import (
 )
 
 SIZE_LIMIT = 2 * 2**20  # bytes
+MOST_STEPS = 2**15  # one takes 55.6 to 56.7 bytes as measured, in five columns of nine digits; a tenth is left
 REMEDIES = {
     "extra_forbidden": f"schema {SCHEMA_VERSION} has no such field: remove it",
     "missing": "add it, or null where unknown",
@@ -124,6 +125,15 @@ def save(record: Record, folder: str | Path) -> Path:
         with suppress(OSError):  # a folder that could not be made holds nothing
             temporary.unlink()
     return path
+
+
+def require_room(step_s: float, budget_s: float) -> None:
+    """Raises ReportError where steps of so many seconds would make more of them than a report holds."""
+    if budget_s > MOST_STEPS * step_s:
+        raise ReportError(
+            f"steps of {1e3 * step_s:.3g} ms are some {budget_s / step_s:.0f} in budget_s={budget_s:g}, and a report "
+            f"holds {MOST_STEPS}; take a larger preset, or --budget-s {MOST_STEPS * step_s:.0f} at most"
+        )
 
 
 def require_folder(folder: str | Path) -> None:

@@ -33,7 +33,7 @@ from impl.flops import flop_per_token
 from impl.spec import PRESETS, Recipe
 from impl.spec.optimizer import count
 from reports import peaks, schema
-from reports.record import Record, column, load
+from reports.record import Record, column, load, require_room
 
 
 class Unscorable(ValueError):
@@ -93,6 +93,7 @@ def _pace(order: Order, recipe: Recipe) -> Pace:
 def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Record, Callable[[], list[Restated]]]:
     """Do the whole job: its record, and what scores it by the profiles asked for, which may take longer than the job.
 
+    Raises ReportError, before the training, where its steps would be more than a report holds.
     The record of a failed run has no result but every step until then.
     """
     start_s = time.monotonic()
@@ -112,6 +113,8 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Rec
     console.print(f"warming up: {job.backend.name}, preset {job.preset} ({job.why}), {job.policy}")
     journal.phase("warming up")
     warmup, compile_s = warm(trainer, recipe)
+    if job.pace.replay is None:
+        require_room((warmup.seconds - compile_s) / warmup.steps, job.pace.budget_s)
     probes = [probed(job, "before", 0.0)]
 
     def nats(inputs, targets):
