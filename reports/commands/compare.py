@@ -16,11 +16,12 @@ import json
 import sys
 from argparse import ArgumentParser, Namespace
 from dataclasses import asdict
-from math import isfinite
+from math import exp, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -120,34 +121,43 @@ def as_json(found: "Comparison", size: float) -> dict:
 
 def _show(found: "Comparison", size: float, console: Console) -> None:
     """Names come from reports: printed as they are, never as markup."""
-    names = (ascii(group.name)[1:-1] for group in (found.b, found.a))
-    console.print(Text(" against ").join(Text(name, "bold") for name in names), soft_wrap=True)
+    for letter, group in (("A", found.a), ("B", found.b)):
+        console.print(Text.assemble((letter, "bold"), f"  {ascii(group.name)[1:-1]}"), soft_wrap=True)
+    level = next((1 - 2 * answer.effect.alpha for answer in found.answers if answer.effect), 0.9)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for title in ("", "B is", "A", "B", "B - A", f"{100 * level:.3g} % interval", "seeds"):
+        table.add_column(title, no_wrap=True)
     for answer in found.answers:
-        console.print(_line(answer), soft_wrap=True)
-        for note in (*_remarks(answer, size), *answer.notes):
-            console.print(Text(f"{'':16}{ascii(note)[1:-1]}", style="dim"), soft_wrap=True)
+        table.add_row(*_cells_of(answer))
+    console.print(table)
+    for answer in found.answers:
+        refused = [f"{answer.refused}"] if answer.refused else []
+        about = f"{answer.question}, {answer.quantity}: "
+        for note in (*refused, *_remarks(answer, size), *answer.notes):
+            console.print(Text(f"{about}{ascii(note)[1:-1]}", style="dim"), soft_wrap=True)
+            about = "  "
     console.print()
 
 
-def _line(answer: "Answer") -> Text:
-    if not answer.effect:
-        return Text.assemble(f"  {answer.question:<14}", ("REFUSED", "bold"), f"  {answer.quantity}: {answer.refused}")
+def _cells_of(answer: "Answer") -> list[Text]:
+    from reports.compare import ratio
+
     found, speed = answer.effect, answer.question == "speed"
+    if not found:
+        return [Text(answer.question), Text("REFUSED", "bold")]
     verdict = OF_SPEED.get(found.verdict, found.verdict) if speed else found.verdict
-    level = f"{1 - 2 * found.alpha:.0%}"
-    if speed:
-        from math import exp
-
-        from reports.compare import ratio
-
-        middle, low, high = ratio(found)
-        means = f"{exp(-found.means[0]):,.0f} to {exp(-found.means[1]):,.0f}, x{middle:.3f}"
-        interval = f", {level} [{low:.3f}, {high:.3f}]" if low and high else ""
-    else:
-        means = f"{found.means[0]:.5f} to {found.means[1]:.5f}, {found.difference:+.5f}"
-        interval = "" if found.low is None else f", {level} [{found.low:+.5f}, {found.high:+.5f}]"
-    words = f"  {answer.quantity} {means}{interval}; {found.runs[1]} runs against {found.runs[0]}"
-    return Text.assemble(f"  {answer.question:<14}", (f"{verdict:<11}", STYLES[found.verdict]), words)
+    a, b = found.means
+    means, (middle, low, high), form = (f"{a:.4f}", f"{b:.4f}"), (found.difference, found.low, found.high), "+.5f"
+    if speed:  # logarithms of seconds
+        means, (middle, low, high), form = (f"{exp(-a):,.0f}", f"{exp(-b):,.0f}"), ratio(found), ".3f"
+    interval = "" if low is None or high is None else f"{low:{form}} to {high:{form}}"
+    runs = f"{found.runs[0]}, {found.runs[1]}"
+    shown = Text(verdict, STYLES[found.verdict])
+    return [
+        Text(answer.question),
+        shown,
+        *map(Text, (*means, f"{'x ' * speed}{middle:{form}}", interval, runs)),
+    ]
 
 
 def _remarks(answer: "Answer", size: float) -> list[str]:
