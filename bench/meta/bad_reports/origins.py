@@ -24,7 +24,7 @@ def _refused(name: str, words: str, **sections) -> Bad:
 
 def _losses(factor: float) -> Record:
     loss = VALID.run.steps.loss
-    return with_column("loss", (loss[0], *(factor * x for x in loss[1:])))
+    return with_column("loss", (loss[0], *(factor * x for x in loss[1:] if x is not None)))
 
 
 def _hashes(**changes) -> dict:
@@ -34,7 +34,7 @@ def _hashes(**changes) -> dict:
 def _ceiling(tflop_per_s: float = 500.0, gb_per_s: float = 3000.0) -> dict:
     side = 1000
     seconds = 2 * side**3 / (tflop_per_s * 1e12)
-    product = Product(precision="bfloat16", observed="bfloat16", shape=(side,) * 3, seconds=seconds)
+    product = Product(precision="bfloat16", observed="bfloat16", shape=(side, side, side), seconds=seconds)
     return {
         "ceiling": Ceiling(
             measured_utc="2026-11-21T07:42:30Z",
