@@ -11,11 +11,12 @@ from reports.record import ReportError
 from reports.standing import SHOWN
 
 BEGIN, END = "<!-- python -m reports table -->", "<!-- end of the table -->"
+LEGEND = "MFU is of the data sheet, beside it that of the best product measured there; ? is unknown."
 TOP = 10  # rows of a list
 WIDEST = 40  # characters of a stranger's text
 GIB = 2**30
 COLUMNS = ("rank", "chip", "backend", "release", "preset", "precision", "val_bpb", "95 %", "seeds", "runs", "tokens/s",
-           "MFU", "memory", "J/token")  # fmt: skip
+           "MFU", "of measured", "memory", "J/token")  # fmt: skip
 LEFT = 6  # columns of text; numbers stand right
 
 
@@ -24,7 +25,7 @@ def markdown(boards: Sequence[Board], collection: Collection) -> str:
     lists = [lines for board in boards for lines in _board(board)]
     counts = {"accepted": collection.accepted, "pending": collection.pending, "rejected": collection.rejected}
     closing = ", ".join(f"{len(found)} {name}" for name, found in counts.items() if found) or "none yet"
-    notes = f"Reports: {closing}. Rows whose intervals overlap share a rank; it takes {LEAST_SEEDS} seeds."
+    notes = f"Reports: {closing}. Rows whose intervals overlap share a rank; it takes {LEAST_SEEDS} seeds. {LEGEND}"
     return "\n\n".join([*lists, notes])
 
 
@@ -72,6 +73,7 @@ def _cells(row: Row) -> list[str]:
     of = row.configuration
     cores = f", {of.cores} cores" if of.cores else ""
     failed = f" + {row.failed} failed" if row.failed else ""
+    flagged = f", {row.flagged} flagged" if row.flagged else ""
     return [
         str(row.rank) if row.rank else "provisional",
         f"{code(of.chip)}{cores}",
@@ -82,9 +84,10 @@ def _cells(row: Row) -> list[str]:
         _number(row.bits_per_byte, ".4f"),
         f"{row.low:.4f} to {row.high:.4f}" if row.low is not None and row.high is not None else "?",
         str(row.seeds),
-        f"{row.runs}{failed}",
+        f"{row.runs}{failed}{flagged}",
         _number(row.tokens_per_s, ",.0f"),
         _number(row.mfu, ".1%"),
+        _number(row.measured_mfu, ".1%"),
         "?" if row.peak_bytes is None else f"{row.peak_bytes / GIB:.1f} GiB",
         _number(row.joules_per_token, ".3g"),
     ]
