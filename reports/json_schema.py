@@ -1,6 +1,6 @@
 """The shape of a report for programs that are not ours: JSON Schema, draft 2020-12, unknown properties refused.
 
-What one field says of another is beyond it: `python -m reports check`. Test with `pytest -m fast -k json_schema`.
+What one field says of another is beyond it: `python -m reports check`. Test with `pytest -m meta -k json_schema`.
 """
 
 import json

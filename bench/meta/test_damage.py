@@ -48,7 +48,6 @@ def asks_for_a_verdict(examples: int, path: Path) -> Counter:
     return parts
 
 
-@pytest.mark.fast
 @pytest.mark.meta
 def test_damaged_reports_get_a_verdict(tmp_path):
     assert sum(asks_for_a_verdict(30, tmp_path / "report.json").values()) >= 30

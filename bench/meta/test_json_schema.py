@@ -1,6 +1,6 @@
 """The committed JSON Schema is what the code gives, and takes every report that the code takes.
 
-Run with `pytest -m fast bench/meta/test_json_schema.py`.
+Run with `pytest -m meta bench/meta/test_json_schema.py`.
 """
 
 import json
@@ -13,7 +13,7 @@ from reports import json_schema
 from reports.__main__ import main
 from reports.record import to_json
 
-pytestmark = [pytest.mark.fast, pytest.mark.meta]
+pytestmark = pytest.mark.meta
 
 
 @pytest.fixture(scope="module")
