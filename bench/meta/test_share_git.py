@@ -173,6 +173,13 @@ def test_no_remote_no_repository_no_branch_no_checkout(forge):
     shutil.rmtree(forge.clone / ".git")
     status, output = forge.share(report, "--yes")
     assert status == 1 and "not a git repository" in output and f"attach {report}" in output, output
+    assert "open an issue at the project's page" in output
+    page = 'urls = 1\n[project.urls]\nRepository = "https://host.example/karl/nanomark"\n'
+    (forge.clone / "pyproject.toml").write_text(page)
+    status, output = forge.share(report, "--yes", "--contributor", "Ford")
+    (named,) = forge.backlog
+    assert "https://host.example/karl/nanomark/issues/new?" in output and f"attach {named}" in output
+    assert '"contributor": "Ford"' in named.read_text() and '"contributor": null' in report.read_text()
     (forge.folder / "home" / "bin" / "git").unlink()
     status, output = forge.share(report, "--yes", PATH=str(forge.folder / "home" / "bin"))
     assert status == 1 and "git: cannot be run (No such file or directory); install it" in output
@@ -180,9 +187,10 @@ def test_no_remote_no_repository_no_branch_no_checkout(forge):
 
 def test_a_commit_names_the_user_or_nobody_never_the_machine(forge):
     report = forge.report()
-    (forge.folder / "home" / "gitconfig").write_text("")
-    status, output = forge.share(report, "--yes")
-    assert status == 1 and "git identity: none is set" in output and "--anonymous" in output, output
+    for settings in ("", "[user]\nemail = zaphod@heart.example\n"):  # the other half is the system's to guess
+        (forge.folder / "home" / "gitconfig").write_text(settings)
+        status, output = forge.share(report, "--yes")
+        assert status == 1 and "git identity: none is set" in output and "--anonymous" in output, output
     assert forge.branches(forge.fork) == ["main"]
     status, output = forge.share(report, "--yes", "--anonymous")
     assert status == 0, output

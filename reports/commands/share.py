@@ -20,7 +20,7 @@ from rich.text import Text
 from reports.check import PENDING, REJECTED, check
 from reports.record import ReportError
 from reports.share import backlog, branch, request
-from reports.share.address import ANONYMOUS, Identity, Route
+from reports.share.address import ANONYMOUS, Identity, Route, Web, home
 from reports.share.error import ShareError, plain
 from reports.share.git import Git
 from reports.share.parcel import Parcel
@@ -72,48 +72,58 @@ def _share(file: Path, options: Namespace, console: Console) -> int:
             route = Route.of(git, options.remote)
         except ShareError as error:
             _show(parcel, None, None, verdict.name, console)
-            return _by_hand(error, file, parcel, None, console)
+            return _by_hand(error, _attached(file, parcel, options), parcel, None, console)
         identity = ANONYMOUS if options.anonymous else Identity.of(git)
         _show(parcel, route, identity, verdict.name, console)
         if identity is None:
             error = ShareError("git identity", "none is set, and a commit names somebody", IDENTITY)
-            return _by_hand(error, file, parcel, route, console)
+            return _by_hand(error, _attached(file, parcel, options), parcel, route, console)
         if options.dry_run:
             console.print("dry run: nothing was done")
             return 0
         if not (options.yes or _agreed()):
             console.print("not shared; nothing left this machine")
             return 1
-        return _deliver(file, git, parcel, route, identity, console)
+        return _deliver(git, parcel, route, identity, console)
 
 
-def _deliver(file: Path, git: Git, parcel: Parcel, route: Route, identity: Identity, console: Console) -> int:
+def _deliver(git: Git, parcel: Parcel, route: Route, identity: Identity, console: Console) -> int:
     try:
         kept = backlog.keep(parcel.record)  # first, so that not even a kill loses what was agreed to
     except ReportError as error:
         console.print(plain(str(error)), style="bold red")
         return 1
     try:
-        delivered = branch.deliver(git, parcel, route, identity)
+        return _arrive(kept, git, parcel, route, identity, console)
     except (ShareError, KeyboardInterrupt) as error:
         reason = error if isinstance(error, ShareError) else ShareError("share", "interrupted", "nothing is lost")
         console.print(f"kept as {kept}; try again with: python -m reports share --retry")
         return _by_hand(reason, kept, parcel, route, console)
-    backlog.arrived(kept)
+
+
+def _arrive(kept: Path, git: Git, parcel: Parcel, route: Route, identity: Identity, console: Console) -> int:
+    delivered = branch.deliver(git, parcel, route, identity)
     if delivered.news.startswith("in the project"):
         console.print(f"{parcel.path} is in the project already; thank you")
-        return 0
-    console.print(f"branch {parcel.branch} {delivered.news}: {plain(route.fork)}", style="green")
-    url, address = None, request.compare_url(route, delivered.base, parcel.branch)
+    else:
+        console.print(f"branch {parcel.branch} {delivered.news}: {plain(route.fork)}", style="green")
+        _request(git, parcel, route, delivered.base, console)
+    backlog.arrived(kept)
+    return 0
+
+
+def _request(git: Git, parcel: Parcel, route: Route, base: str, console: Console) -> None:
+    """Opened, or the address at which it can be."""
+    url = None
     try:
-        url = request.open_request(git, parcel, route, delivered.base)
+        url = request.open_request(git, parcel, route, base)
     except ShareError as error:
         console.print(str(error), style="yellow")
     if url:
         console.print(f"pull request: {url}", style="green")
     else:
-        console.print(f"open a pull request: {address or f'from that branch to {delivered.base} of the project'}")
-    return 0
+        address = request.compare_url(route, base, parcel.branch)
+        console.print(f"open a pull request: {address or f'from that branch to {base} of the project'}")
 
 
 def _show(parcel: Parcel, route: Route | None, identity: Identity | None, verdict: str, console: Console) -> None:
@@ -135,10 +145,7 @@ def _show(parcel: Parcel, route: Route | None, identity: Identity | None, verdic
         console.print(f"  message      {ascii(parcel.message)[1:-1]}")
         console.print(f"  branch       {parcel.branch}")
         console.print(f"  pushed to    {plain(route.fork)}, by the account that you use there")
-        page = route.page
-        console.print(
-            f"  requested of {page or plain(route.project)}: title, and what the commit's message and this say"
-        )
+        console.print(f"  request      to {_page(route) or plain(route.project)}, titled {parcel.title!a}, saying")
         for line in parcel.summary():
             console.print(f"    {line}")
     console.print("Nothing else leaves.")
@@ -156,7 +163,17 @@ def _agreed() -> bool:
 
 def _by_hand(error: ShareError, file: Path, parcel: Parcel, route: Route | None, console: Console) -> int:
     console.print(str(error), style="bold red")
-    page = route.page if route else None
+    page = _page(route)
     where = f"open {request.issue_url(page, parcel)}" if page else "open an issue at the project's page"
     console.print(f"or {where}\nand attach {plain(str(file.resolve()))}")
     return 1
+
+
+def _attached(file: Path, parcel: Parcel, options: Namespace) -> Path:
+    """A file with exactly what was shown: another one where consent was given here."""
+    return file if options.dry_run or file.name == parcel.path.name else backlog.keep(parcel.record)
+
+
+def _page(route: Route | None) -> Web | None:
+    """The project's, by its remote or else by what this checkout says of itself."""
+    return (route and Web.of(route.project)) or home(ROOT)

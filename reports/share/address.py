@@ -76,9 +76,14 @@ class Route:
         project = next((name for name in ("upstream", "origin") if name in names and name != fork), fork)
         return cls(_url(git, names, fork, "--push"), _url(git, names, project))
 
-    @property
-    def page(self) -> Web | None:
-        return Web.of(self.project)
+
+def home(root: Path) -> Web | None:
+    """The project's page as pyproject.toml has it: `Repository = "..."` under [project.urls]."""
+    try:
+        found = re.search(r'(?m)^Repository\s*=\s*"([^"\n]+)"', (root / "pyproject.toml").read_text("utf-8"))
+    except OSError:
+        return None
+    return Web.of(found[1]) if found else None
 
 
 def _url(git: Git, names: list[str], remote: str, *options: str) -> str:
