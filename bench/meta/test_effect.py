@@ -40,6 +40,11 @@ def outliers(rng, shape):
     return rng.standard_normal(shape) * np.where(rng.random(shape) < 0.1, 5, 1)
 
 
+def skewed(rng, shape):
+    """Log-normal: a few runs end far above the rest, none far below."""
+    return np.exp(rng.standard_normal(shape))
+
+
 def rates(draw, runs, better_by=0.0, margin=1e-9, prior_degrees=0, scattered=1.0):
     """How often each verdict comes where B is truly better by so many SDs; with a prior, each pair draws its own."""
     rng = np.random.default_rng(sum(runs))
@@ -64,7 +69,7 @@ def of_student(va, vb, na, nb, alpha, prior):
     return stdtrit(degrees, 1 - alpha) * np.sqrt(((na - 1) * va + (nb - 1) * vb) / degrees * (1 / na + 1 / nb))
 
 
-@pytest.mark.parametrize("draw", [normal, heavy, outliers])
+@pytest.mark.parametrize("draw", [normal, heavy, outliers, skewed])
 @pytest.mark.parametrize("runs", [(2, 2), (3, 3), (5, 5), (2, 5), (10, 2), (3, 10)])
 def test_equal_configurations_are_seldom_called_different(draw, runs):
     found = rates(draw, runs)
@@ -82,6 +87,15 @@ def test_noise_known_before_is_no_reason_for_more_false_alarms(runs):
     found = rates(normal, runs, prior_degrees=8)
     assert found[BETTER] <= MOST and found[WORSE] <= MOST
     assert rates(normal, runs, 2.0, prior_degrees=8)[BETTER] > 1.1 * rates(normal, runs, 2.0)[BETTER]
+
+
+def test_noise_believed_to_be_half_of_what_it_is():
+    """What a wrong belief costs, as the docstring of `half_width` says; the runs contradict it in time, not at once."""
+    rng = np.random.default_rng(1)
+    for runs, least, most in (((2, 2), 0.09, 0.15), ((5, 5), 0.05, 0.11)):
+        sides = [rng.standard_normal((PAIRS, n)).tolist() for n in runs]
+        found = [effect(a, b, 1e-9, prior=Noise(0.5, 8)).verdict for a, b in zip(*sides, strict=True)]
+        assert least < found.count(BETTER) / PAIRS < most
 
 
 @pytest.mark.parametrize("size", [1.0, 1.5, 2.0, 3.0, 4.0])
