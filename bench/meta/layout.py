@@ -67,6 +67,7 @@ DISTRIBUTIONS = {
     "tomli": "pytest",
     "torchgen": "torch",
     "triton": "torch",
+    "yaml": "pyyaml",
 }
 
 
