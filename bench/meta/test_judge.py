@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bench.meta.records import valid_record
 from reports.__main__ import main
@@ -99,6 +101,18 @@ def test_outputs_of_the_field():
     found = output.of_lines(["val_bpb: 2.5", *upstream], 1)
     assert (found.val_bpb, found.memory_mb, found.tokens_per_s, found.chip) == (0.9979, None, 1e4, "M5 [bold]Max")
     assert output.of_lines(golf[:1], 1).crash == "no val_bpb was printed"
+
+
+NUMBERS = st.floats().map(str) | st.integers().map(str) | st.text(max_size=10)
+KEYS = ("val_bpb: ", "num_steps: ", "total_tokens_M: ", "training_seconds: ", "final_int8_roundtrip val_bpb:", "chip: ")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(KEYS) | st.text(max_size=10), NUMBERS).map("".join), max_size=6))
+def test_nothing_that_is_printed_stops_the_judge(lines):
+    found = output.of_lines(lines, 1)
+    assert (found.crash is None) == (found.val_bpb is not None)
+    assert found.crash or 0 < found.val_bpb < output.NO_SCORE
 
 
 def test_reports_are_a_baseline_and_their_hashes_are_looked_at(tmp_path):

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reports.judge import ledger
 from reports.judge.ledger import DIALECTS, LedgerError
@@ -45,6 +47,18 @@ def test_a_cut_line_is_noticed_and_kept(tmp_path):
     found = ledger.read(path)
     assert [line.name for line in found.lines] == ["a", "c"] and found.damaged == 1 and not found.cut
     assert path.read_bytes().startswith(whole + b"b\t1.2345\n")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    columns=st.sampled_from([*DIALECTS.values()]),
+    lines=st.lists(st.text(max_size=40) | st.just("a\t1\t2\tkeep\tb"), max_size=5),
+)
+def test_no_line_stops_the_reader(columns, lines, tmp_path_factory):
+    path = tmp_path_factory.mktemp("any") / "results.tsv"
+    path.write_bytes("\n".join(["\t".join(columns), *lines]).encode("utf-8", "replace"))
+    found = ledger.read(path)
+    assert all(line.status in ledger.STATUSES for line in found.lines)
 
 
 def test_a_foreign_header_is_refused_and_left_alone(tmp_path):

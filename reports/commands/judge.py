@@ -84,6 +84,9 @@ def run(options: Namespace) -> int:
     except (decision.BaselineError, ledger.LedgerError, ReportError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted: what ran was ended, and nothing was written down", file=sys.stderr)
+        return 130
     _show(options, name, runs, against, decided, before)
     return STATUSES[decided.name]
 

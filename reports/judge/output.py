@@ -3,7 +3,6 @@
 Test with `pytest -m meta bench/meta/test_judge.py`.
 """
 
-import math
 import os
 import re
 import signal
@@ -17,6 +16,8 @@ from reports.standing import EQUAL_BUDGET, SHOWN
 
 READ = 4 * 2**20  # bytes at the end of a log
 TAIL = 12  # lines shown after a crash
+LARGEST = 1e18  # of any number printed
+NO_SCORE = 100  # bits per byte: random guesses among a million tokens are 20
 SUMMARY = re.compile(
     r"(val_bpb|peak_vram_mb|mfu_percent|total_tokens_M|training_seconds|num_steps|tokens_per_s|avg_watts"
     r"|joules_per_token|total_energy_j|total_energy_joules):\s*(\S+)"
@@ -88,9 +89,9 @@ def of_lines(lines: list[str], seed: int | None) -> Outcome:
     score = values.get("val_bpb")
     if "val_bpb" not in values:
         return Outcome(seed, "no val_bpb was printed", chip=chip, tail=tuple(lines[-TAIL:]))
-    if score is None or not math.isfinite(score) or score <= 0:
+    if score is None or not 0 < score < NO_SCORE:  # false of nan, too
         return Outcome(seed, f"val_bpb={score} is no score", chip=chip, tail=tuple(lines[-TAIL:]))
-    known = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    known = {name: value for name, value in values.items() if value is not None and 0 <= value < LARGEST}
     steps, tokens, seconds = (known.get(name) for name in ("num_steps", "total_tokens_M", "training_seconds"))
     return Outcome(
         seed,
