@@ -13,11 +13,12 @@ from statistics import fmean
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
+from scipy.stats import linregress
 
 from bench import sheet
 from bench.noise import plan, sample, variance
 from bench.noise.study import WHAT
-from bench.noise.variance import Estimate, Parts
+from bench.noise.variance import LEVEL, Estimate, Parts
 from bench.page import table
 from reports.derived import bits
 from reports.effect import ALPHA, POWER, Noise, detectable, runs_needed
@@ -97,14 +98,16 @@ class Study:
         return runs_needed(effect * self.mean, sd)
 
     @property
-    def by_steps(self) -> tuple[float, float] | None:
-        """By the clock, one seed: (percent of the score for one percent more steps, share of its variance)."""
-        steps = np.log([row["steps"] for row in self.of("clock")])
-        scores = np.log(self.scores["clock"])
-        if np.ptp(steps) == 0:
+    def by_steps(self) -> tuple[Estimate, float] | None:
+        """By the clock: (percent of the score for one percent more steps, share of its variance that steps tell)."""
+        rows = [row for kind in ("clock", "both") for row in self.of(kind)]
+        steps = np.log([row["steps"] for row in rows])
+        scores = np.log([bits(row["nats"], row["bytes"]) for row in rows])
+        if np.ptp(steps) == 0 or len(rows) < 3:
             return None
-        slope = np.polyfit(steps, scores, 1)[0]
-        return float(slope), float(np.corrcoef(steps, scores)[0, 1] ** 2)
+        slope, _, correlation, _, error = map(float, linregress(steps, scores))
+        half = float(stdtrit(len(rows) - 2, (1 + LEVEL) / 2)) * error
+        return Estimate(slope, slope - half, slope + half), correlation**2
 
 
 def studies(folder: Path) -> list[Study]:
@@ -176,8 +179,11 @@ def shares(found: Sequence[Study]) -> str:
         [
             *lines,
             ["measured variance / added", *excess],
-            ["val_bpb for 1 % more steps, %", *(f"{s[0]:+.2g}" if s else "same steps" for s in slopes)],
-            ["of the schedule's, told by the steps", *(f"{100 * s[1]:.0f} %" if s else "same steps" for s in slopes)],
+            ["val_bpb for 1 % more steps, %", *(_interval(s[0], 1, "+.2g") if s else "same steps" for s in slopes)],
+            [
+                "of all runs by the clock, told by their steps",
+                *(f"{100 * s[1]:.0f} %" if s else "same steps" for s in slopes),
+            ],
         ],
     )
 
