@@ -16,7 +16,7 @@ def test_everything_found_is_kept(tmp_path):
     good = save(run(1.4), tmp_path)
     waiting = save(run(1.4, seed=43, hardware={"chip": "<script>alert(1)</script>"}), tmp_path)
     (tmp_path / "cut.json").write_text(to_json(run())[:1000])
-    (tmp_path / ".half.json.123").write_text("{")
+    (tmp_path / "._beside.json").write_text("{")  # as Finder leaves them
     (tmp_path / "notes.md").write_text("not a report")
     found = read(tmp_path)
     assert [entry.path for entry in found.entries] == sorted(entry.path for entry in found.entries)
