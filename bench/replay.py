@@ -82,7 +82,8 @@ def recipe_of(report: Record) -> Recipe:
         at = identity.commit or f"of version {identity.suite_version!a}"
         raise Unanswerable(f"hashes.{which} is not this checkout's; check out {at} and ask again")
     if recipe.model.depth != report.run.depth or count(recipe.model) > MOST_PARAMETERS:
-        raise Unanswerable(f"a model of {recipe.model.depth} layers is not replayed; look at settings")
+        layers = f"{recipe.model.depth} layers, of {report.run.depth} by its own account"
+        raise Unanswerable(f"a model of {layers}, is not replayed; see `python -m reports check`")
     if not len(report.run.steps):
         raise Unanswerable("it holds no step; give the report of a run that trained")
     return recipe
@@ -161,14 +162,13 @@ def _answered(options, console: Console) -> int:
         )
     recipe = recipe_of(report)
     backend = chosen(options.backend, report.software.backend)
-    name, policy = text_of(report, options.data), report.run.policy
+    name, policy, subject = text_of(report, options.data), report.run.policy, load(backend)
+    if policy not in subject.policies or policy not in FLOOR:
+        raise Unanswerable(f"{backend} does not compute in {policy}; name another --backend")
     with preparation.shown() as progress:
         prepared = prepare(name, recipe.model.vocab_size, recipe.data, progress=progress)
         if prepared.data_hash != report.identity.hashes.data:
             raise Unanswerable(f"hashes.data is not that of {name}; give the text that it was trained on as --data")
-        subject = load(backend)
-        if policy not in subject.policies or policy not in FLOOR:
-            raise Unanswerable(f"{backend} does not compute in {policy}; name another --backend")
         course = course_of(recipe, report, prepared, options.steps)
         progress(f"{len(course.progress)} steps on {backend}, {NUDGES + 1} times", 0, 1)
         steps = list(replay(subject, course, policy, report.run.steps.loss))
