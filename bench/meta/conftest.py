@@ -3,8 +3,9 @@
 import pytest
 
 from bench.conformance.conftest import cache, folder
+from bench.meta.forge import forge, forged
 
-__all__ = ["cache", "folder"]  # fixtures of the conformance tests that run here on wrong subjects
+__all__ = ["cache", "folder", "forge", "forged"]  # the first two: the conformance tests', for wrong subjects
 
 
 @pytest.fixture(scope="session")

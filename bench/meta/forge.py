@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+import pytest
+
 from bench.meta.command import ROOT
 from bench.meta.records import valid_record
 from reports.commands import share
@@ -167,3 +169,42 @@ def identify(forge: Forge, name: str, email: str) -> None:
     """In the user's global settings."""
     for key, value in {"name": name, "email": email}.items():
         forge.git("config", "--global", f"user.{key}", value, where=forge.folder)
+
+
+@pytest.fixture(scope="session")
+def forged(tmp_path_factory) -> Forge:
+    """A project and its fork, to be copied."""
+    return published(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def forge(forged, tmp_path) -> Forge:
+    """Copies of both bare repositories, a clean clone with both as remotes, and an identity."""
+    made = Forge(tmp_path, environment(tmp_path / "home"))
+    for name in ("project.git", "fork.git"):
+        shutil.copytree(forged.folder / name, tmp_path / name)
+    identify(made, *ZAPHOD)
+    made.git("clone", "--quiet", "--origin", "upstream", made.project, made.clone, where=tmp_path)
+    made.git("remote", "add", "origin", made.fork)
+    return made
+
+
+def only_branch(forge: Forge) -> str:
+    (name,) = set(forge.branches(forge.fork)) - {"main"}
+    return name
+
+
+def changed(forge: Forge, revision: str) -> list[str]:
+    return forge.git("diff-tree", "-r", "--no-commit-id", "--name-status", revision, where=forge.fork).splitlines()
+
+
+def commit_on_top(forge: Forge, bare: Path, path: str, text: str, name: str = "main") -> None:
+    """Someone else's commit to `name` of `bare`, on main."""
+    tree = forge.folder / "elsewhere"
+    forge.git("clone", "--quiet", bare, tree, where=forge.folder)
+    (tree / path).parent.mkdir(parents=True, exist_ok=True)
+    (tree / path).write_text(text)
+    forge.git("add", "--all", where=tree)
+    forge.git("commit", "--quiet", "--message=theirs", where=tree)
+    forge.git("push", "--quiet", "origin", f"HEAD:refs/heads/{name}", where=tree)
+    shutil.rmtree(tree)

@@ -1,6 +1,6 @@
 """Another program run to its end or its time limit: no shell, no input but what is given, nothing left running.
 
-Test with `pytest -m meta bench/meta/test_share_git.py`.
+Test with `pytest -m meta bench/meta/test_share_host.py`.
 """
 
 import os
