@@ -1,9 +1,10 @@
 """`python -m reports check`: compute again whatever follows from a report and say which part fails.
 
-Parts are schema (types, fields, size), arithmetic (hashes, budget, schedule, bytes, tokens, name and folder of the file)
+Parts are schema (types, fields, size), arithmetic (hashes, budget, schedule, bytes, tokens, the file's name and folder)
 and plausibility (chip, peaks, power, score; loss and score by tokens among the committed reports of the same hashes,
 speed among those of the chip, runs handed in twice; text that no run writes). Verdicts: accepted; pending, where a
-person must look (an unknown chip, an outlier, a recipe that this checkout does not have); rejected. Exit status: 0 nothing rejected, 1 something rejected, 2 wrong call.
+person must look (an unknown chip, an outlier, a recipe that this checkout does not have); rejected. Exit status: 0
+nothing rejected, 1 something rejected, 2 wrong call.
 
     python -m reports check reports/data
 """
