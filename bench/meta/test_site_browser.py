@@ -21,7 +21,7 @@ pytestmark = pytest.mark.meta
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 SERIOUS = ("serious", "critical")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
-KINDS = ("index", "chip-", "findings-", "releases-mlx")
+KINDS = ("index", "chip-", "findings-newton", "releases-mlx")
 ONLY = {"resultTypes": ["violations"]}  # axe describes every element else
 
 

@@ -13,19 +13,21 @@ from markupsafe import Markup
 
 from reports.site.page import render
 
+COMMENT = re.compile(r"(?m)^<!--.*-->\n?")  # marks between which a command writes its tables
 FIGURE_LIMIT = 2**20  # bytes; a larger figure is left out
 
 
 def page(file: Path) -> tuple[str, str]:
     """(title, HTML). Raw HTML is shown as text, links lead nowhere but to the web, figures lie inside the page."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = parser.parse(file.read_text("utf-8"))
+    tokens = parser.parse(COMMENT.sub("", file.read_text("utf-8")))
     title = next((tokens[i + 1].content for i, t in enumerate(tokens) if t.type == "heading_open"), file.stem)
     for token in tokens:
         for child in token.children or ():
             _tame(child, file.parent)
     body = parser.renderer.render(tokens, parser.options, {})
     body = re.sub(r' style="text-align:(\w+)"', r' class="\1"', body)  # the policy allows no style in an element
+    body = body.replace("<pre>", '<pre tabindex="0">')  # it scrolls, by the keyboard too
     body = body.replace("<table>", '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>')
     return title, render("document", title=title, body=Markup(body.replace("</table>", "</table></div>")))
 
