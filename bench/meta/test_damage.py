@@ -27,22 +27,28 @@ CORPUS = (to_json(valid_record()), to_json(failed_record()), *(path.read_text() 
 
 @st.composite
 def damages(draw) -> bytes:
-    """A report after one to three rounds of damage."""
+    """A report after a round of damage, or two."""
     text, random = draw(st.sampled_from(CORPUS)), draw(st.randoms(use_true_random=True))
-    for _ in range(draw(st.integers(1, 3))):
+    for _ in range(draw(st.sampled_from((1, 1, 1, 2)))):
         text = damaged(text, random)
     return bits_flipped(text, random)
 
 
 def asks_for_a_verdict(examples: int, path: Path) -> Counter:
     """Of so many damaged reports; returns how many had their last finding in each part."""
-    one, parts = fuzz.judged(check, path), Counter()
+    parts = Counter()
+
+    def noted(path):
+        verdict = check(path)
+        parts.update(finding.part for finding in verdict.findings[-1:])
+        return verdict
+
+    one = fuzz.judged(noted, path)
 
     @settings(max_examples=examples, deadline=None, database=None)
     @given(damages())
     def ask(data):
         one(data)
-        parts[check(path).findings[-1].part] += 1
 
     ask()
     return parts
