@@ -171,7 +171,7 @@ def parts(found: Sequence[Study]) -> str:
 def shares(found: Sequence[Study]) -> str:
     """Of the variance, with 95 % intervals."""
     header = ["share of the variance, %", *(study.name for study in found)]
-    lines = [[name, *(_interval(study.parts.share[name], 100, ".0f") for study in found)] for name in variance.PARTS]
+    lines = [[name, *(_interval(study.parts.share[name], 100, ".1f") for study in found)] for name in variance.PARTS]
     excess = [_interval(study.parts.excess, 1, ".2g") if study.parts.excess else "unknown" for study in found]
     slopes = [study.by_steps for study in found]
     return table(
@@ -192,7 +192,9 @@ def telling(found: Sequence[Study]) -> str:
     """Runs that an effect takes, and effects that runs tell."""
     header = ["", *(study.name for study in found)]
     lines = [
-        [f"runs a side for {100 * effect:g} %", *(_needed(study, effect) for study in found)] for effect in EFFECTS
+        [f"runs a side for {100 * effect:g} %, {how}", *(_needed(study, effect, which) for study in found)]
+        for how, which in (("by the clock", "measured"), ("by `--replay`", "replayed"))
+        for effect in EFFECTS
     ]
     for known, of in ((False, "by themselves"), (True, "with this noise known")):
         for n in RUNS:
@@ -206,8 +208,8 @@ def _effect(study: Study, runs: int, known: bool) -> str:
     return "none" if size is None else f"{100 * size / study.mean:.2g} %"
 
 
-def _needed(study: Study, effect: float) -> str:
-    noise = study.parts.measured
+def _needed(study: Study, effect: float, which: str) -> str:
+    noise: Estimate = getattr(study.parts, which)
     n, low, high = (study.needed(effect, sd) for sd in (noise.value, noise.low, noise.high))
     return f"{_count(n)} ({_count(low)} to {_count(high)})"
 

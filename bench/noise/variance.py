@@ -33,6 +33,7 @@ class Parts:
     share: dict[str, Estimate]  # of the added variance
     added: Estimate
     measured: Estimate
+    replayed: Estimate  # of runs that follow one recorded progress: seed and kernels
     degrees: int
     excess: Estimate | None
     repeats: bool  # the recorded run came out bit for bit the same
@@ -61,6 +62,7 @@ def parts(scores: Mapping[str, Sequence[float]], repeats: bool) -> Parts:
         share={n: _estimate(of_seen[n] / sum_seen, of_drawn[n] / sum_drawn) if possible else none for n in PARTS},
         added=_estimate(np.sqrt(sum_seen), np.sqrt(sum_drawn)),
         measured=_estimate(np.sqrt(seen["both"]), np.sqrt(drawn["both"])),
+        replayed=_estimate(np.sqrt(seen["seed"]), np.sqrt(drawn["seed"])),
         degrees=len(scores["both"]) - 1,
         excess=_estimate(seen["both"] / sum_seen, drawn["both"] / sum_drawn) if possible else None,
         repeats=repeats,
