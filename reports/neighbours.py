@@ -25,16 +25,21 @@ class Neighbours:
 
 def of(record: Record, committed: Collection) -> Neighbours:
     """The same chip before others, the same configuration before others; the run itself, if committed, left out."""
+    if reasons := standing.unranked(record):
+        return Neighbours(f"held against no committed report: {'; '.join(reasons)}", ())
     others = replace(committed, entries=tuple(e for e in committed.entries if not _same_run(e.record, record)))
     comparable = ranking.hashes(record), record.identity.division
-    rows = [
+    found = [
         row
         for board in ranking.boards(others)
         if (board.hashes, board.division) == comparable
         for row in board.of(*SCORED)
     ]
+    limited = derived.memory_limited(record)
+    rows = [row for row in found if (row.place == LIMITED) == limited]  # memory is not learning
     if not rows:
-        return Neighbours(_none(record, others), ())
+        of_one_pass = "this run is memory-limited, and they are not" if limited else "they are memory-limited"
+        return Neighbours(f"held against no committed report: {of_one_pass}" if found else _none(record, others), ())
     configuration = ranking.configuration(record)
 
     def distance(row: Row) -> tuple[bool, bool, bool, float]:

@@ -79,13 +79,15 @@ def _noisy(whole: Record, draw: random.Random, slow: bool):
 
 def _probes(draw: random.Random) -> tuple[Probe, ...]:
     when = ("before", *["during"] * 6, "after")
+    sensors = [{"temperature_c": 55 + 4 * i + draw.random(), "clock_mhz": 1600 - 20.0 * i} for i in range(len(when))]
+    timed = [
+        {"when": name, "flop": 2**28, "precision": "bfloat16", "at_s": 300.0 * i / 7} for i, name in enumerate(when)
+    ]
+    seconds = [1e-3 * (1 + 0.1 * draw.random() + 0.02 * i) for i in range(len(when))]
     return tuple(
-        Probe(
-            when=name, flop=2**28, seconds=1e-3 * (1 + 0.1 * draw.random() + 0.02 * i), precision="bfloat16",
-            at_s=300.0 * i / 7, temperature_c=55 + 4 * i + draw.random(), clock_mhz=1600 - 20 * i, power_w=30 + i,
-        )
-        for i, name in enumerate(when)
-    )  # fmt: skip
+        Probe(seconds=s, power_w=30.0 + i, **read, **made)
+        for i, (s, read, made) in enumerate(zip(seconds, sensors, timed, strict=True))
+    )
 
 
 def hostile(text: str, whole: Record | None = None) -> Record:

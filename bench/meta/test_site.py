@@ -185,6 +185,15 @@ def test_the_nearest_reports_are_named_where_the_chip_has_none():
     assert not neighbours.of(mine, collection(mine)).rows, "a run is not its own neighbour"
 
 
+def test_a_run_is_held_against_its_like_only():
+    seen_twice = run(1.3, 42, run={"epochs": 1.5})
+    line = neighbours.of(run(1.5, 1), collection(seen_twice)).line
+    assert "they are memory-limited" in line
+    assert "they are not" in neighbours.of(seen_twice, collection(run(1.5, 1))).line
+    assert neighbours.of(run(1.2, 3, run={"epochs": 1.5}), collection(seen_twice)).rows
+    assert "it followed another run" in neighbours.of(run(1.5, 1, run={"mode": "fixed-tokens"}), collection(run())).line
+
+
 def test_figures_keep_every_extreme_and_label_round_numbers():
     values = [1.0] * 1000
     values[517], values[18] = 9.0, None
