@@ -1,6 +1,6 @@
 """One run handed in twice, under whatever name: no two runs have the same step times or, by the clock, equal losses.
 
-Test with `pytest -m fast -k copies`.
+Test with `pytest -m fast -k "bad_reports or references"`.
 """
 
 from collections.abc import Iterator

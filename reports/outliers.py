@@ -1,6 +1,6 @@
 """How far a report stands from the others of its chip, in robust standard deviations: a person looks at the far ones.
 
-Test with `pytest -m fast -k outliers`.
+Test with `pytest -m fast -k "bad_reports or references"`.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Text that no run of ours writes: markup, addresses, paths that climb, letters that pass for others.
 
 A report's text is data and is shown as such; what could be meant for something else is looked at by a person first.
-Test with `pytest -m fast -k wording`.
+Test with `pytest -m fast -k "bad_reports or references"`.
 """
 
 import re
