@@ -205,7 +205,7 @@ def telling(found: Sequence[Study]) -> str:
 
 def _effect(study: Study, runs: int, known: bool) -> str:
     size = study.detectable(runs, known)
-    return "none" if size is None else f"{100 * size / study.mean:.2g} %"
+    return "none" if size is None else f"{_short(100 * size / study.mean, '.2g')} %"
 
 
 def _needed(study: Study, effect: float, which: str) -> str:
@@ -229,8 +229,13 @@ def _percent(study: Study, found: Estimate | None) -> str:
 
 
 def _interval(found: Estimate, scale: float, form: str) -> str:
-    value, low, high = (format(scale * x, form) for x in (found.value, found.low, found.high))
+    value, low, high = (_short(scale * x, form) for x in (found.value, found.low, found.high))
     return f"{value} ({low} to {high})"
+
+
+def _short(x: float, form: str) -> str:
+    """Rounded as `form` has it, without an exponent."""
+    return format(float(format(x, form)), "+g" if form.startswith("+") else "g")
 
 
 TABLES = {"runs": runs, "parts": parts, "shares": shares, "telling": telling}
