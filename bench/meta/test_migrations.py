@@ -91,7 +91,7 @@ def test_an_earlier_version_cannot_hold_a_later_field(field, section):
 def test_nor_can_its_probes():
     changed = document(OLDEST)
     changed["state"]["probes"][0]["power_w"] = None
-    with pytest.raises(MigrationError, match="power_w: schema .* has no such field"):
+    with pytest.raises(MigrationError, match=r"power_w: schema .* has no such field"):
         current(changed)
 
 
