@@ -91,3 +91,7 @@ def test_command_called_wrongly(tmp_path, capsys):
     (tmp_path / "README.md").write_text("no markers")
     assert main(["table", str(tmp_path), "--check", "--readme", str(tmp_path / "README.md")]) == 2
     assert "README.md: no place for the table" in capsys.readouterr().err
+
+
+def test_readme_holds_the_table_of_the_committed_reports():
+    assert main(["table", "--check"]) == 0, "run `python -m reports table --write`"
