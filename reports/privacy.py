@@ -82,9 +82,11 @@ def traces(document: object) -> Iterator[tuple[str, str, str]]:
 
 
 def redact(text: str, private: tuple[str, ...] | None = None) -> str:
-    """`text` with every private string replaced by `~`."""
+    """`text` with every private string, and whatever names somebody or a device, replaced by `~`."""
     for secret in private_strings() if private is None else private:
         text = _pattern(secret).sub("~", text)
+    for pattern in TRACES.values():
+        text = pattern.sub("~", text)
     return text
 
 

@@ -48,6 +48,8 @@ def test_this_machine_private_strings(monkeypatch):
     monkeypatch.setattr(privacy.Path, "home", lambda: Path("/home/ford"))
     assert privacy.private_strings() == ("Heart-of-Gold.example.org", "Heart-of-Gold", "/home/ford", "ford")
     assert privacy.redact("/home/ford/x on heart-of-gold by ford, a Fordist") == "~/x on ~ by ~, a Fordist"
+    device = "GPU-7834e710-eedb-2b83-68a2-4d08a8f6c4d4"
+    assert privacy.redact(f"{device} of arthur@example.org in /home/arthur/y") == "GPU-~ of ~ in ~/y"
 
 
 @pytest.mark.parametrize("name", ["vm", "max", "root", "Mac.local"])
