@@ -7,6 +7,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 if sys.version_info >= (3, 11):
@@ -204,7 +205,12 @@ def _is_import(node: ast.stmt) -> bool:
 
 
 def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"), str(path))
+    return _tree(path.read_text("utf-8"), str(path))
+
+
+@lru_cache(maxsize=None)  # every rule asks for every file
+def _tree(text: str, name: str) -> ast.Module:
+    return ast.parse(text, name)
 
 
 def _definitions(path: Path) -> list[str]:
