@@ -7,7 +7,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 if sys.version_info >= (3, 11):
@@ -208,7 +208,7 @@ def _parsed(path: Path) -> ast.Module:
     return _tree(path.read_text("utf-8"), str(path))
 
 
-@lru_cache(maxsize=None)  # every rule asks for every file
+@cache  # every rule asks for every file
 def _tree(text: str, name: str) -> ast.Module:
     return ast.parse(text, name)
 
