@@ -1,6 +1,5 @@
 """Every report there can be, as a hypothesis strategy read off the schema: any value that a field's type allows."""
 
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -31,13 +30,17 @@ def values(kind: Any, bounds: tuple = ()) -> st.SearchStrategy:
     return _plain(kind, _limits(bounds))
 
 
-@cache
+_MADE: dict[tuple, st.SearchStrategy] = {}  # making one takes longer than drawing from it
+
+
 def fields(kind: type[Section], *without: str) -> st.SearchStrategy:
-    """Of a section's fields by name; each strategy is made once, which takes longer than drawing from it."""
-    return st.fixed_dictionaries({n: _field(field) for n, field in kind.model_fields.items() if n not in without})
+    """Of a section's fields by name."""
+    if (kind, *without) not in _MADE:
+        chosen = {n: _field(field) for n, field in kind.model_fields.items() if n not in without}
+        _MADE[(kind, *without)] = st.fixed_dictionaries(chosen)
+    return _MADE[(kind, *without)]
 
 
-@cache
 def section(kind: type[Section]) -> st.SearchStrategy:
     """Of a section that has no rules between its fields."""
     return fields(kind).map(lambda chosen: kind(**chosen))
