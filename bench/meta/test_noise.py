@@ -242,14 +242,12 @@ def test_an_interrupted_study_goes_on_and_runs_nothing_twice(short, tmp_path, py
     assert sorted(trained) == sorted(["interrupted", *(cell.key for cell in plan.cells(2))])
     assert command.main(words) == 0 and len(trained) == 9
     by_key = {r["key"]: r for r in rows}
-    first = by_key["clock 0"]
-    for again in (by_key["kernel 0"], by_key["kernel 1"]):  # bit for bit mostly: MKL's sums hang on where arrays lie
-        assert again["nats"] == pytest.approx(first["nats"], rel=1e-5) and again["steps"] == first["steps"]
-    assert by_key["seed 0"]["steps"] == first["steps"]
-    assert abs(by_key["seed 0"]["nats"] / first["nats"] - 1) > 1e-4
+    followed = plan.reference(rows)  # the middle one of the pilots by their steps, which is not always the first
+    assert by_key["kernel 0"]["digest"] == by_key["kernel 1"]["digest"] == followed["digest"]
+    assert by_key["seed 0"]["steps"] == followed["steps"] and plan.repeats(rows)
     assert len(by_key["both 0"]["window_nats"]) == len(by_key["windows"]["bytes"]) == 24
     assert sum(by_key["both 0"]["window_nats"]) == pytest.approx(by_key["both 0"]["nats"], rel=1e-4)
-    assert plan.repeats(rows) == ("0: bit for bit the same" in capsys.readouterr().out)
+    assert "0: bit for bit the same" in capsys.readouterr().out
     assert not list(leaks(json.loads(path.read_text()), private_strings()))
     assert command.main([*words[:-4], "--seconds", "0.4", *words[-4:]]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
