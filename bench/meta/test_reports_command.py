@@ -4,6 +4,8 @@ Run with `pytest -m fast bench/meta/test_reports_command.py`.
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,14 @@ def test_command(tmp_path, capsys):
         accepted.name: ACCEPTED, pending.name: PENDING, "broken.json": REJECTED,
     }  # fmt: skip
     assert found["broken.json"]["findings"][0]["part"] == "schema"
+
+
+def test_no_command_waits_for_what_only_another_needs():
+    asked = "import sys; import reports.__main__ as r\ntry: r.main(['check', '--help'])\nfinally: print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=60)
+    loaded = set(run.stdout.splitlines()[-1].split())
+    assert "reports.check" in loaded
+    assert not loaded & {"numpy", "scipy", "pyarrow", "jinja2"}  # of compare, judge, site and table
 
 
 def test_command_called_wrongly(tmp_path, capsys):

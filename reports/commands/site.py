@@ -10,9 +10,6 @@ import time
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from reports.record import ReportError
-from reports.site.build import INDEX, build
-
 HELP = "build the static site: leaderboard, coverage, a page per chip and per report"
 DATA = Path(__file__).parents[1] / "data"
 
@@ -25,6 +22,9 @@ def add(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Print what was written."""
+    from reports.record import ReportError
+    from reports.site.build import INDEX, build
+
     start = time.monotonic()
     try:
         count = build(options.data, options.out)

@@ -13,11 +13,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from reports import parquet
 from reports.collection import read
-from reports.ranking import boards
 from reports.record import ReportError
-from reports.table import current, markdown, replaced
 
 HELP = "print the leaderboard as Markdown, or write all reports as Parquet"
 ROOT = Path(__file__).parents[2]
@@ -35,6 +32,10 @@ def add(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Do the one thing asked for."""
+    from reports import parquet
+    from reports.ranking import boards
+    from reports.table import markdown
+
     try:
         collection = read(options.folder)
         if options.parquet:
@@ -51,6 +52,8 @@ def run(options: Namespace) -> int:
 
 
 def _in_readme(readme: Path, table: str, write: bool) -> int:
+    from reports.table import current, replaced
+
     before = readme.read_text(encoding="utf-8")
     try:
         same = current(before).strip() == table
