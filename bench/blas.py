@@ -14,12 +14,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
 from bench import sides
 from bench.measure import seconds
+from bench.versus import step_of
 from impl import backend as backends
-from impl.init import init
 from impl.spec import RECIPES, Data, Recipe
 from impl.spec.model import sized
 
@@ -43,13 +41,9 @@ def serve(side: str, library: Path | None, rows: int, pipe: Connection) -> None:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
     backend = backends.load("mlx-cpu")
     pipe.send(backend.blas())
-    from bench.ours import Ours
-
-    recipe = recipe_of(rows)
-    trainer = Ours(backend).trainer(recipe, init(recipe.model, 0), "float32", compiled=True)
-    tokens, targets = np.random.default_rng(0).integers(0, recipe.model.vocab_size, (2, rows, 512))
+    step = step_of(backend, recipe_of(rows), "float32")
     while pipe.recv():
-        pipe.send(seconds(lambda: trainer.step([(tokens, targets)], recipe.schedule.at(0, 0.0))))
+        pipe.send(seconds(step))
 
 
 def measured(library: Path | None, rows: int, rounds: int) -> tuple[dict[str, str], dict[str, list[float]]]:

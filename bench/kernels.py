@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import sides
-from bench.versus import micro_batches_of
+from bench.measure import seconds
+from bench.versus import step_of
 from impl import backend as backends
-from impl.init import init
 from impl.spec.presets import PRESETS, preset
 
 WARMUP_STEPS = 3
@@ -45,10 +45,10 @@ def kind(name: str) -> str:
 
 def by_kind(kernels: Iterable[tuple[str, float]]) -> dict[str, float]:
     """Seconds of each kind, in the order of KINDS, from (name, seconds) of every kernel."""
-    seconds = dict.fromkeys((*KINDS, REST), 0.0)
+    total_s = dict.fromkeys((*KINDS, REST), 0.0)
     for name, taken_s in kernels:
-        seconds[kind(name)] += taken_s
-    return seconds
+        total_s[kind(name)] += taken_s
+    return total_s
 
 
 def serve(name: str, preset_name: str, pipe: Connection) -> None:
@@ -56,19 +56,14 @@ def serve(name: str, preset_name: str, pipe: Connection) -> None:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from bench.measure import seconds
-    from bench.ours import Ours
-
-    backend, recipe = backends.load(name), preset(preset_name)
-    trainer = Ours(backend).trainer(recipe, init(recipe.model, 0), "bfloat16", compiled=True)
-    micro_batches, hyper = micro_batches_of(recipe), recipe.schedule.at(0, 0.0)
+    step = step_of(backends.load(name), preset(preset_name), "bfloat16")
     for _ in range(WARMUP_STEPS):
-        trainer.step(micro_batches, hyper)
+        step()
     torch.zeros(1, device="cuda")  # the profiler follows the device from here on
     while pipe.recv():
-        step_s = seconds(lambda: trainer.step(micro_batches, hyper))
+        step_s = seconds(step)
         with profile(activities=[ProfilerActivity.CUDA]) as profiled:
-            trainer.step(micro_batches, hyper)
+            step()
         on_device = (e for e in profiled.events() or () if e.device_type.name == "CUDA")
         pipe.send(([(e.name, e.time_range.elapsed_us() / 1e6) for e in on_device], step_s))
 
@@ -105,23 +100,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if other := [name for name in options.backends if not name.endswith("-cuda")]:
         parser.error(f"{other[0]} runs no kernels that can be seen here; name torch-cuda or mlx-cuda")
-    found = {}
-    try:
+
+    def measure() -> None:
+        found = {}
         for name in options.backends:
             backends.load(name)
             with sides.opened(serve, {name: (name, options.preset)}) as pipes:
                 found[name] = sides.turns(pipes, "step", rounds=1, warmup=0)[name][0]
-    except backends.BackendError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (EOFError, ConnectionError):
-        print("error: one side died; its traceback is above", file=sys.stderr)
-        return 1
-    console = Console(highlight=False)
-    console.print(table(found))
-    for name in found if options.names else ():
-        console.print(f"\n{name}", *longest(found[name][0], options.names), sep="\n", markup=False, soft_wrap=True)
-    return 0
+        console = Console(highlight=False)
+        console.print(table(found))
+        for name in found if options.names else ():
+            lines = longest(found[name][0], options.names)
+            console.print(f"\n{name}", *lines, sep="\n", markup=False, soft_wrap=True)
+
+    return sides.status(measure)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ A process of its own keeps what one side loads and sets, its allocator or its BL
 `pytest -m fast -k sides`.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from statistics import median
 from typing import Any
+
+from impl.backend import BackendError
 
 
 @contextmanager
@@ -47,3 +50,16 @@ def paired(ours: Sequence[float], theirs: Sequence[float], digits: int, width: i
     ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
     middle, low, high = (f"{ratio:.{digits}f}" for ratio in (median(ratios), min(ratios), max(ratios)))
     return f"{middle:>{width}} (pairs from {low} to {high})"
+
+
+def status(measure: Callable[[], None]) -> int:
+    """A command's exit status after `measure`: 2 where a backend is not there, 1 where a side died, in one line."""
+    try:
+        measure()
+    except BackendError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (EOFError, ConnectionError):
+        print("error: one side died; its traceback is above", file=sys.stderr)
+        return 1
+    return 0

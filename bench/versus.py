@@ -8,6 +8,7 @@ Sides on one processor or GPU only: the one that waits is idle. Test with `pytes
 
 import argparse
 import sys
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from statistics import median
 
@@ -36,15 +37,21 @@ def timed(action, backend) -> tuple[float, int]:
     return seconds(lambda: (action(), backend.sync())), backend.peak_memory_bytes()
 
 
-def serve(name: str, preset_name: str, precision: str, pipe: Connection) -> None:
-    """One side in a process of its own: times a step for each message."""
+def step_of(backend, recipe: Recipe, precision: str) -> Callable[[], object]:
+    """Our training step, compiled where that pays; it waits for its own results."""
     from bench.ours import Ours
 
-    backend, recipe = backends.load(name), preset(preset_name)
-    trainer = Ours(backend).trainer(recipe, init(recipe.model, 0), precision, compiled=backends.compiles(backend))
+    trainer = Ours(backend).trainer(recipe, init(recipe.model, 0), precision, compiled=True)
     micro_batches, hyper = micro_batches_of(recipe), recipe.schedule.at(0, 0.0)
+    return lambda: trainer.step(micro_batches, hyper)
+
+
+def serve(name: str, preset_name: str, precision: str, pipe: Connection) -> None:
+    """One side in a process of its own: times a step for each message."""
+    backend = backends.load(name)
+    step = step_of(backend, preset(preset_name), precision)
     while pipe.recv():
-        pipe.send(timed(lambda: trainer.step(micro_batches, hyper), backend))
+        pipe.send(timed(step, backend))
 
 
 def interleaved(names: list[str], preset_name: str, precision: str, rounds: int) -> dict[str, list[tuple[float, int]]]:
@@ -77,18 +84,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.backends[0] == options.backends[1]:
         parser.error(f"{options.backends[0]} twice; name two backends")
-    try:
+
+    def measure() -> None:
         for name in options.backends:
             backends.load(name)
-        samples = interleaved(options.backends, options.preset, options.precision, options.rounds)
-    except backends.BackendError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (EOFError, ConnectionError):
-        print("error: one side died; its traceback is above", file=sys.stderr)
-        return 1
-    print(table(samples, options.preset))
-    return 0
+        print(table(interleaved(options.backends, options.preset, options.precision, options.rounds), options.preset))
+
+    return sides.status(measure)
 
 
 if __name__ == "__main__":
