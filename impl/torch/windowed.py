@@ -47,12 +47,16 @@ def _flash_4():
     return import_module("flash_attn.cute.interface")
 
 
+def _band(q, window):
+    """Query i sees the `window` keys before it, or all, and its own."""
+    return {"causal": True, "window_size_left": window if window < q.shape[1] - 1 else None}
+
+
 @torch.library.custom_op("nanomark::windowed_forward", mutates_args=())
 def _forward(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, window: int, scale: float
 ) -> tuple[torch.Tensor, torch.Tensor]:  # -> (B, T, H, D), (B, H, T) float32: log of each row's sum
-    band = {"causal": True, "window_size_left": window if window < q.shape[1] - 1 else None}
-    y, log, *_ = _flash_4()._flash_attn_fwd(q, k, v, softmax_scale=scale, return_lse=True, **band)
+    y, log, *_ = _flash_4()._flash_attn_fwd(q, k, v, softmax_scale=scale, return_lse=True, **_band(q, window))
     return y, log
 
 
@@ -72,8 +76,7 @@ def _backward(
     window: int,
     scale: float,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    band = {"causal": True, "window_size_left": window if window < q.shape[1] - 1 else None}
-    dq, dk, dv, *_ = _flash_4()._flash_attn_bwd(q, k, v, y, dy, log, softmax_scale=scale, **band)
+    dq, dk, dv, *_ = _flash_4()._flash_attn_bwd(q, k, v, y, dy, log, softmax_scale=scale, **_band(q, window))
     return dq, dk, dv
 
 
