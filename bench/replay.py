@@ -75,12 +75,12 @@ def recipe_of(report: Record) -> Recipe:
     identity = report.identity
     try:
         recipe = derived.recipe(report)
-        known = {which: recipe.hash(which) == getattr(identity.hashes, which) for which in ("recipe", "config")}
+        others = derived.other_hashes(report, recipe)
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # settings are a stranger's text
         raise Unanswerable(f"this checkout cannot rebuild the recipe: {ascii(str(error))[1:-1]}") from None
-    for which in (which for which, equal in known.items() if not equal):
+    if others:
         at = identity.commit or f"of version {identity.suite_version!a}"
-        raise Unanswerable(f"hashes.{which} is not this checkout's; check out {at} and ask again")
+        raise Unanswerable(f"hashes.{others[0]} is not this checkout's; check out {at} and ask again")
     if recipe.model.depth != report.run.depth or count(recipe.model) > MOST_PARAMETERS:
         layers = f"{recipe.model.depth} layers, of {report.run.depth} by its own account"
         raise Unanswerable(f"a model of {layers}, is not replayed; see `python -m reports check`")

@@ -46,12 +46,12 @@ def _recipe(record: Record) -> Iterator[Finding]:
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:  # settings are a stranger's text
         yield implausible(f"this checkout cannot rebuild the recipe: {error}", PENDING)
         return
-    known = {which: recipe.hash(which) == getattr(identity.hashes, which) for which in ("recipe", "config")}
-    for which in (which for which in known if not known[which]):
+    others = derived.other_hashes(record, recipe)
+    for which in others:
         yield implausible(f"hashes.{which} is not that of this checkout's recipe {identity.recipe!r}", PENDING)
-    if known["config"]:
+    if "config" not in others:
         yield from _sizes(record, recipe)
-    if known["recipe"]:
+    if "recipe" not in others:
         slack = _slope(recipe.schedule)
         for step, (lr, progress) in enumerate(zip(run.steps.lr, run.steps.progress, strict=True)):
             if not math.isclose(lr, recipe.schedule.lr(progress), rel_tol=0, abs_tol=slack):

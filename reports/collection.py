@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reports.check import ACCEPTED, PENDING, REJECTED, Verdict, check_and_read
+from reports.file import reports_in
 from reports.record import Record, ReportError
 
 
@@ -69,8 +70,7 @@ def read(folder: str | Path) -> Collection:
     folder = Path(folder)
     if not folder.is_dir():
         raise ReportError(f"{folder}: no folder there; give one that holds reports, such as reports/data")
-    files = sorted(file for file in folder.rglob("*.json") if not file.name.startswith("."))
-    return Collection(folder, _without_duplicates([_entry(file, folder) for file in files]))
+    return Collection(folder, _without_duplicates([_entry(file, folder) for file in reports_in(folder)]))
 
 
 def _entry(file: Path, folder: Path) -> Entry:

@@ -115,6 +115,12 @@ def recipe(record: Record) -> Recipe:
     return replace(chosen, schedule=replace(chosen.schedule, budget_s=record.run.budget_s))
 
 
+def other_hashes(record: Record, recipe: Recipe) -> tuple[str, ...]:
+    """Those of the rules and sizes that are not `recipe`'s."""
+    hashes = record.identity.hashes
+    return tuple(which for which in ("recipe", "config") if recipe.hash(which) != getattr(hashes, which))
+
+
 def bits(nats: float, bytes_: int) -> float:
     """nats over bytes, in bits per byte."""
     return nats / (log(2) * bytes_)

@@ -12,6 +12,7 @@ from statistics import fmean
 
 from reports import derived, standing
 from reports.effect import Noise
+from reports.file import reports_in
 from reports.record import Record, ReportError, content_hash, load
 from reports.standing import EQUAL_BUDGET, EQUAL_TOKENS, SHOWN
 
@@ -48,7 +49,7 @@ def read(paths: Iterable[Path]) -> list[Record]:
     """Every report of these files and folders, each content once. Raises ReportError for the first that is none."""
     found: dict[str, Record] = {}
     for path in paths:
-        files = sorted(f for f in path.rglob("*.json") if not f.name.startswith(".")) if path.is_dir() else [path]
+        files = reports_in(path) if path.is_dir() else [path]
         if not files:
             raise ReportError(f"{path}: no report there; give a .json file or a folder that holds some")
         for file in files:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from statistics import median
 
-from reports import derived
+from reports import derived, standing
 from reports.flags import MAD_TO_SIGMA
 from reports.record import Record, ReportError, chip_slug
 from reports.references import References
@@ -25,9 +25,8 @@ def findings(record: Record, references: References) -> Iterator[Finding]:
     yield from _folder(record, references)
     alike = references.of_chip(record)
     yield from _outlier("tokens/s", record, alike, derived.tokens_per_s)
-    scored = ("recipe", "data", "eval")
-    same_text = [other for other in alike if all(_hash(other, name) == _hash(record, name) for name in scored)]
-    yield from _outlier("val_bpb", record, same_text, derived.bits_per_byte)
+    comparable = [other for other in alike if not standing.differing(other, record)]
+    yield from _outlier("val_bpb", record, comparable, derived.bits_per_byte)
 
 
 def _folder(record: Record, references: References) -> Iterator[Finding]:
@@ -36,10 +35,6 @@ def _folder(record: Record, references: References) -> Iterator[Finding]:
         known = references.folders.get(chip_slug(chip), chip)
         if known != chip:
             yield implausible(f"chip {chip!a} has the folder of {known!a}; two names of one chip?", PENDING)
-
-
-def _hash(record: Record, which: str) -> str:
-    return getattr(record.identity.hashes, which)
 
 
 def _outlier(

@@ -6,9 +6,7 @@ without `derived_unranked` may be ranked. VERSION, in the metadata, changes with
 Test with `pytest -m fast -k parquet`.
 """
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from pyarrow import parquet
 
 from reports import derived, standing
 from reports.collection import Collection, Entry
+from reports.file import replacing
 from reports.record import Record, ReportError
 
 VERSION = "1"
@@ -74,6 +73,13 @@ STORED: dict[str, dict[str, pa.DataType]] = {
     "consent": {"contributor": TEXT, "licence": TEXT},
 }  # fmt: skip
 
+# Its columns: name -> section, field, type.
+COLUMNS = {
+    f"{section.replace('.', '_')}_{name}": (section, name, of)
+    for section, columns in STORED.items()
+    for name, of in columns.items()
+}
+
 # What follows from it.
 DERIVED: dict[str, tuple[pa.DataType, Callable[[Record], Any]]] = {
     "bits_per_byte": (REAL, derived.bits_per_byte),
@@ -97,11 +103,7 @@ SCHEMA = pa.schema(
         ("file", TEXT),
         ("content_sha256", TEXT),
         ("verdict", TEXT),
-        *(
-            (f"{section.replace('.', '_')}_{name}", of)
-            for section, columns in STORED.items()
-            for name, of in columns.items()
-        ),
+        *((column, of) for column, (_, _, of) in COLUMNS.items()),
         *((f"derived_{name}", of) for name, (of, _) in DERIVED.items()),
     ],
     metadata={"nanomark_table": VERSION},
@@ -117,25 +119,17 @@ def table(collection: Collection) -> pa.Table:
 def write(collection: Collection, path: str | Path) -> int:
     """The number of rows written, all or, with the file as it was, none. Raises ReportError where that cannot be."""
     path, rows = Path(path), table(collection)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        parquet.write_table(rows, temporary, compression="zstd")
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            parquet.write_table(rows, temporary, compression="zstd")
     except OSError as error:
         reason = error.strerror or error
         raise ReportError(f"{path}: the table was not written ({reason}); free space or name another file") from None
-    finally:
-        with suppress(OSError):  # a folder that is not there holds nothing
-            temporary.unlink()
     return rows.num_rows
 
 
 def _row(entry: Entry, record: Record) -> dict[str, Any]:
-    stored = {
-        f"{section.replace('.', '_')}_{name}": _plain(_at(record, section), name, of)
-        for section, columns in STORED.items()
-        for name, of in columns.items()
-    }
+    stored = {column: _plain(_at(record, section), name, of) for column, (section, name, of) in COLUMNS.items()}
     follows = {f"derived_{name}": value(record) for name, (_, value) in DERIVED.items()}
     place = {"file": entry.path.as_posix(), "content_sha256": entry.digest, "verdict": entry.verdict.name}
     return {**place, **stored, **follows}

@@ -10,13 +10,13 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
 
 from reports import migrations
+from reports.file import replacing
 from reports.privacy import leaks, private_strings
 from reports.schema import (
     SCHEMA_VERSION,
@@ -110,20 +110,13 @@ def save(record: Record, folder: str | Path) -> Path:
     if len(content) > SIZE_LIMIT:
         raise ReportError(f"report of {len(content)} bytes exceeds {SIZE_LIMIT}; take a larger preset or less budget_s")
     path = Path(folder) / chip_slug(record.hardware.chip) / file_name(record)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         reason = error.strerror or error
         raise ReportError(f"{path}: the report was not written ({reason}); free space or name another folder") from None
-    finally:
-        with suppress(OSError):  # a folder that could not be made holds nothing
-            temporary.unlink()
     return path
 
 

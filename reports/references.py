@@ -7,7 +7,8 @@ from collections.abc import Hashable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from reports import arithmetic, plausibility
+from reports import arithmetic, plausibility, standing
+from reports.file import reports_in
 from reports.record import Record, ReportError, chip_slug, load
 
 DATA = Path(__file__).parent / "data"
@@ -31,11 +32,8 @@ class References:
 
     def of_hashes(self, record: Record, *which: str) -> list[Record]:
         """Those of equal hashes, given by name."""
-        hashes = record.identity.hashes
-        alike = self._others(("data", hashes.data), record)
-        return _thinned(
-            [o for _, o in alike if all(getattr(o.identity.hashes, w) == getattr(hashes, w) for w in which)]
-        )
+        alike = self._others(("data", record.identity.hashes.data), record)
+        return _thinned([other for _, other in alike if not standing.differing(other, record, which)])
 
     def of_chip(self, record: Record) -> list[Record]:
         """Those of the same chip, backend, sizes and precision asked for."""
@@ -74,7 +72,7 @@ def committed(folder: Path = DATA) -> References:
 
 
 def _accepted(folder: Path) -> Iterator[tuple[str, Record]]:
-    for path in sorted(folder.rglob("*.json")):
+    for path in reports_in(folder):
         try:
             record = load(path)
         except ReportError:

@@ -273,7 +273,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
     def full(fd):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(record.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ReportError, match="No space left"):
         save(valid_record(), tmp_path)
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]

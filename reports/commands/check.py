@@ -20,8 +20,9 @@ from rich.table import Table
 from rich.text import Text
 
 from reports import derived
-from reports.check import ACCEPTED, PENDING, REJECTED, Verdict, check
-from reports.record import load
+from reports.check import ACCEPTED, PENDING, REJECTED, Verdict, check_and_read
+from reports.file import reports_in
+from reports.record import Record
 
 HELP = "compute again whatever follows from a report"
 STYLES = {ACCEPTED: "green", PENDING: "yellow", REJECTED: "bold red"}
@@ -37,29 +38,23 @@ def run(options: Namespace) -> int:
     """Print the verdict on each file."""
     files = []
     for path in options.path:
-        found = reports_in(path)
-        if not found:
+        found = reports_in(path) if path.is_dir() else [path]
+        if not found or not path.exists():
             print(f"{path}: no report there; give a .json file or a folder that holds some", file=sys.stderr)
             return 2
         files += found
-    verdicts = [check(file) for file in files]
+    checked = [check_and_read(file) for file in files]
+    verdicts = [verdict for verdict, _ in checked]
     if options.json:
         print(json.dumps([{**asdict(v), "verdict": v.name} for v in verdicts], indent=1))
     else:
-        _show(verdicts, Console(highlight=False))
+        _show(checked, Console(highlight=False))
     return int(any(v.name == REJECTED for v in verdicts))
 
 
-def reports_in(path: Path) -> list[Path]:
-    """The report files of a folder, or the one file; temporary files begin with a dot and are none."""
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*.json") if not file.name.startswith("."))
-    return [path] if path.exists() else []
-
-
-def _show(verdicts: list[Verdict], console: Console) -> None:
+def _show(checked: list[tuple[Verdict, Record | None]], console: Console) -> None:
     """Strings from a report are printed as they are, never as markup."""
-    for verdict in verdicts:
+    for verdict, record in checked:
         console.print(
             Text.assemble((f"{verdict.name:<9}", STYLES[verdict.name]), f" {ascii(verdict.file)[1:-1]}"),
             soft_wrap=True,
@@ -67,14 +62,13 @@ def _show(verdicts: list[Verdict], console: Console) -> None:
         for finding in verdict.findings:
             style = STYLES[finding.verdict]
             console.print(Text.assemble("  ", (finding.part, style), f": {finding.reason}"), soft_wrap=True)
-        if verdict.name != REJECTED:
-            console.print(_summary(verdict))
-    counts = {name: sum(v.name == name for v in verdicts) for name in STYLES}
+        if record and verdict.name != REJECTED:
+            console.print(_summary(record))
+    counts = {name: sum(v.name == name for v, _ in checked) for name in STYLES}
     console.print(", ".join(f"{n} {name}" for name, n in counts.items() if n))
 
 
-def _summary(verdict: Verdict) -> Table:
-    record = load(verdict.file)
+def _summary(record: Record) -> Table:
     identity, run = record.identity, record.run
     score, speed = derived.bits_per_byte(record), derived.tokens_per_s(record)
     share, peak = derived.mfu(record), derived.peak(record)

@@ -8,12 +8,12 @@ written.
     python -m reports table --parquet reports.parquet
 """
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from reports.collection import read
+from reports.file import replacing
 from reports.record import ReportError
 
 HELP = "print the leaderboard as Markdown, or write all reports as Parquet"
@@ -63,7 +63,6 @@ def _in_readme(readme: Path, table: str, write: bool) -> int:
         if not same:
             print(f"{readme}: the table is not up to date; run python -m reports table --write", file=sys.stderr)
         return int(not same)
-    temporary = readme.with_name(f".{readme.name}.{os.getpid()}")
-    temporary.write_text(replaced(before, table), encoding="utf-8")
-    os.replace(temporary, readme)
+    with replacing(readme) as temporary:
+        temporary.write_text(replaced(before, table), encoding="utf-8")
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from reports.effect import BETTER, CANNOT_TELL, Effect, Noise, effect
+from reports.file import reports_in
 from reports.judge.ledger import BASELINE, CRASH, DISCARD, KEEP, SKIP
 from reports.judge.output import Outcome, of_file
 
@@ -35,7 +36,7 @@ class Decision:
 
 def baseline(folder: Path) -> list[Outcome]:
     """Its runs: logs and reports; empty where there are none yet. Raises BaselineError for a run without a score."""
-    files = sorted(file for file in (*folder.glob("*.log"), *folder.rglob("*.json")) if file.name[0] != ".")
+    files = sorted([*folder.glob("[!.]*.log"), *reports_in(folder)])
     found = [of_file(file) for file in files]
     for file, run in zip(files, found, strict=True):
         if run.crash:

@@ -24,7 +24,7 @@ def page(collection: Collection, boards: Sequence[Board], matrix: Matrix, docume
     """HTML; `documents` are (title, file name) of findings and release tables."""
     shown = [(one, board.tables(one), curves.scatter(one)) for one in boards]
     backends = sorted({row.configuration.backend for one in boards for row in one.rows})
-    waiting = [entry for entry in (*collection.rejected, *collection.duplicates)]
+    waiting = (*collection.rejected, *collection.duplicates)
     return render(
         "front",
         boards=shown,

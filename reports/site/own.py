@@ -3,11 +3,11 @@
 Test with `pytest -m fast -k site`.
 """
 
-import os
 from pathlib import Path
 
 from reports import collection, neighbours
 from reports.check import check
+from reports.file import replacing
 from reports.record import ReportError, content_hash, load
 from reports.site import report
 
@@ -27,12 +27,9 @@ def write(path: Path, committed: Path = COMMITTED) -> tuple[Path, str]:
         standing=stands,
     )
     page = path.with_suffix(".html")
-    temporary = page.with_name(f".{page.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, "utf-8", newline="\n")
-        os.replace(temporary, page)
+        with replacing(page) as temporary:
+            temporary.write_text(text, "utf-8", newline="\n")
     except OSError as error:
         raise ReportError(f"{page}: the page was not written ({error.strerror}); free space") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return page, stands.line
