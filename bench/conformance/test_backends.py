@@ -123,6 +123,16 @@ def test_arrays_come_back_as_they_went(opened):
     assert rounded.dtype == np.float32 and np.array_equal(rounded, [1.0, 1.0, 3.0])
 
 
+@pytest.mark.parametrize("dtype", [None, "float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_an_array_is_a_copy_of_any_shape(opened, shape, dtype):
+    """One number too; another dtype takes the way of another device."""
+    values = np.full(shape, 1.5, np.float32)
+    held = opened.array(values, dtype)
+    values[...] = 7.0
+    assert np.array_equal(opened.numpy(held), np.full(shape, 1.5)) and tuple(held.shape) == shape
+
+
 def test_a_backend_describes_itself(opened):
     assert opened.name.startswith(opened.framework)
     assert opened.default_policy() in ("float32", "bfloat16")

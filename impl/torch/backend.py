@@ -60,6 +60,8 @@ class TorchBackend:
         }[self.device.type]
 
     def array(self, values: np.ndarray, dtype: str | None = None):
+        if not values.ndim:  # asarray forgets `copy` for one number, and "can't alias" it on another device or dtype
+            return self.array(values[None], dtype)[0]
         return self.torch.asarray(values, dtype=dtype and getattr(self.torch, dtype), device=self.device, copy=True)
 
     def numpy(self, x) -> np.ndarray:
