@@ -29,11 +29,11 @@ KINDS = {
     "norms": r"rms_norm",
     "attention": r"flash|cudnn|sdpa|fmha",
     "products, with the MLP's activation": r"nvjet|cutlass|gemm|splitK|\b_product\b|IMaximum|OSquare|relu",
-    "rotation and norm of heads": r"rotate_and_norm|custom_kernel_back|^_back$",
-    "cross-entropy": r"^_row$|Tanh|[IO]Exp[A-Z]|IEqual|row_reduce|gather_axis|ILogA",
-    "embeddings": r"scatter|gather|embedding",
-    "dot products of rows": r"gemv",
-    "copies": r"copy|Memcpy|Memset",
+    "rotation and norm of heads": r"rotate_and_norm|^_back$",
+    "cross-entropy": r"^_row$|custom_kernel_cross_entropy|Tanh|[IO]Exp[A-Z]|IEqual|row_reduce|gather_axis|ILogA",
+    "embeddings": r"scatter|gather|embedding|take_rows|add_rows",
+    "scaled sums' gradients": r"gemv|custom_kernel_scaled",
+    "copies": r"copy|Memcpy|Memset|custom_kernel_joined",
 }
 REST = "other element-wise, optimizer"
 

@@ -29,12 +29,16 @@ ONE_SIDED: dict[str, dict[str, str]] = {
         "peak_resident_bytes": "PyTorch does not count its allocations on the CPU",
         "_keep_freed_memory": "PyTorch leaves large arrays on the CPU to the system's allocator",
     },
-    "impl/torch/logit_kernel.py": {},  # MLX's compiler computes twice and stores once
+    "impl/torch/logit_kernel.py": dict.fromkeys(
+        ("_shapes", "_row"), "an operator that the compiler can place and Triton's function; MLX takes CUDA's source"
+    ),
+    "impl/mlx/logit_kernel.py": {"serves": "PyTorch's takes any vocabulary"},
+    "impl/mlx/gradient_kernel.py": {},  # as gradient.py
+    "impl/mlx/cuda.py": {},  # PyTorch's kernels are Triton's, which launches them itself
     "impl/torch/rotary_kernel.py": dict.fromkeys(
         ("_forward_shapes", "_backward_shapes", "_save", "_differentiate", "_halves", "_rotate_and_norm", "_back"),
         "operators that the compiler can place and Triton's functions; MLX takes CUDA's source as text",
     ),
-    "impl/mlx/rotary_kernel.py": {"_kernel": "MLX compiles a kernel by name and source"},
     "impl/torch/mlp_kernel.py": {},  # MLX has no product that can do more on its way out
     "impl/torch/loss.py": {
         "_CrossEntropy": "a custom gradient is a class in PyTorch, a decorated function in MLX",
@@ -44,7 +48,11 @@ ONE_SIDED: dict[str, dict[str, str]] = {
         "_mlx": "MLX reads its environment and binds its BLAS at the first import",
         "_openblas": "PyTorch names its BLAS itself",
     },
-    "impl/mlx/loss.py": {"_after": "MLX is lazy and may reorder", "_exponentials": "MLX computes them twice"},
+    "impl/mlx/loss.py": {
+        "_after": "MLX is lazy and may reorder",
+        "_exponentials": "MLX computes them twice",
+        "_twice": "where PyTorch has blocks",
+    },
 }
 MAX_LINES = 300
 

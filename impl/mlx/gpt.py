@@ -64,7 +64,7 @@ def attention(q, k, v, window):  # (B, T, H, D), 2 x (B, T, K, D) -> (B, T, H, D
     keys = [range(max(0, block.start - window), block.stop) for block in queries]
     masks = ["causal"] + [window_mask(*each, window, q.dtype) for each in zip(queries[1:], keys[1:], strict=True)]
     parts = (gradient.pieces(*each) for each in ((q, queries), (k, keys), (v, keys)))
-    return mx.concatenate([attend(*part) for part in zip(*parts, masks, strict=True)], axis=1)
+    return gradient.joined([attend(*part) for part in zip(*parts, masks, strict=True)], queries)
 
 
 def mix(x, start, keep, add):  # 2 x (B, T, C), 2 x () float32 -> (B, T, C)

@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import mlx.core as mx
 
+from impl.mlx import cuda, gradient_kernel
+
 
 def again(x, ones=1):  # (...) -> (1, ...)
     """The same values in another view, which the compiler does not take for the same.
@@ -49,6 +51,8 @@ def scaled_sum(x, start, keep, add):  # 2 x (..., C), 2 x () float32 -> (..., C)
     @function.vjp
     def backward(primals, dy, _):
         x, start, keep, add = primals
+        if cuda.serves(x.dtype):
+            return gradient_kernel.scaled_sum(dy, x, start, keep, add)
         views = zip((keep, add), (again(dy), again(dy, 2)), strict=True)  # of one, the cast would be stored for both
         dx, dstart = ((scale * view.astype(mx.float32)).astype(x.dtype).reshape(x.shape) for scale, view in views)
         return dx, dstart, dots(dy, x).sum(), dots(dy, start).sum()
@@ -66,6 +70,8 @@ def scaled_rows(x, y, scale):  # 2 x (..., N), (...) float32 -> (..., N)
     @function.vjp
     def backward(primals, dy, _):
         _, y, scale = primals
+        if cuda.serves(y.dtype):
+            return dy, *gradient_kernel.scaled_rows(dy, y, scale)
         return dy, (scale[..., None] * dy.astype(mx.float32)).astype(y.dtype), dots(dy, y)
 
     return function(x, y, scale)
@@ -73,10 +79,16 @@ def scaled_rows(x, y, scale):  # 2 x (..., N), (...) float32 -> (..., N)
 
 def rows(table, tokens, dtype):  # (V, C) float32, (B, T) -> (B, T, C)
     """Rows of the table, rounded to `dtype` before they are copied; their gradients sum in float32."""
-    function = mx.custom_function(lambda table: table.astype(dtype)[tokens])
+    here = cuda.serves(dtype)
+
+    @mx.custom_function
+    def function(table):
+        return gradient_kernel.rows(table.astype(dtype), tokens) if here else table.astype(dtype)[tokens]
 
     @function.vjp
     def backward(table, dy, _):
+        if here:
+            return gradient_kernel.rows_back(dy, tokens, table.shape)
         return mx.zeros_like(table).at[tokens].add(dy.astype(mx.float32))
 
     return function(table)
@@ -99,13 +111,29 @@ def turned(x, cos, sin):  # (B, T, H, D), 2 x (T, D/2) -> (B, T, H, D)
     return function(x)
 
 
-def pieces(x, ranges):  # (B, T, ...) -> [(B, t, ...)]
+def joined(parts, ranges):  # [(B, t, H, D)] -> (B, T, H, D)
+    """What `pieces` took apart, of ranges without a gap that do not overlap."""
+    if not cuda.serves(parts[0].dtype):
+        return mx.concatenate(parts, axis=1)
+    batch, _, *heads = parts[0].shape
+    function = mx.custom_function(lambda *x: gradient_kernel.joined(x, ranges, (batch, ranges[-1].stop, *heads)))
+
+    @function.vjp
+    def backward(_, dy, __):
+        return tuple(dy[:, r.start : r.stop] for r in ranges)
+
+    return function(*parts)
+
+
+def pieces(x, ranges):  # (B, T, H, D) -> [(B, t, H, D)]
     """Ranges of tokens, overlapping or not; MLX's own gradient would fill and add a whole array for each."""
     edges = sorted({edge for r in ranges for edge in (r.start, r.stop)})
     function = mx.custom_function(lambda x: tuple(x[:, r.start : r.stop] for r in ranges))
 
     @function.vjp
     def backward(primal, cotangents, _):
+        if cuda.serves(primal.dtype):
+            return gradient_kernel.joined(cotangents, ranges, primal.shape)
         sums = []
         for start, stop in pairwise(edges):
             parts = [

@@ -7,6 +7,7 @@ N rows, C width, V vocabulary. Test with `pytest -m fast -k loss`.
 
 import mlx.core as mx
 
+from impl.mlx import logit_kernel
 from impl.mlx.gradient import again
 
 CHUNK_BYTES = {"cpu": 2**22, "gpu": 2**28}  # of logits, as float32, for one product and what follows it
@@ -45,14 +46,22 @@ def _loss_and_grads(x, weight, targets, softcap):  # -> (), (N, C), (V, C) float
     for chunk, chunk_targets in _split(CHUNK_BYTES, len(table), x, targets):
         chunk = _after([dweight, *nats[-1:], *dx[-1:]], chunk)
         logits = chunk @ table.T
-        chunk_nats, tanh, exps, total = _nats(logits, chunk_targets, softcap)
+        if logit_kernel.serves(logits):
+            chunk_nats, dlogits = logit_kernel.cross_entropy(logits, chunk_targets, count, softcap)
+        else:
+            chunk_nats, dlogits = _twice(logits, chunk_targets, count, softcap)
         nats.append(chunk_nats)
-        if mx.default_device() != mx.cpu:  # where computing them again takes less time than storing them
-            tanh, exps = _exponentials(again(logits), softcap)
-        dlogits = _dlogits(tanh, exps, total, chunk_targets, count).astype(x.dtype).reshape(logits.shape)
         dx.append(dlogits @ table)
         dweight = dweight + (dlogits.T @ chunk).astype(mx.float32)
     return mx.concatenate(nats).sum() / count, mx.concatenate(dx), dweight
+
+
+def _twice(logits, targets, count, softcap):  # (n, V), (n,), () -> (n,) float32, (n, V)
+    """Each row's cross-entropy and the derivative of their sum / count, in the logits' dtype."""
+    nats, tanh, exps, total = _nats(logits, targets, softcap)
+    if mx.default_device() != mx.cpu:  # where computing them again takes less time than storing them
+        tanh, exps = _exponentials(again(logits), softcap)
+    return nats, _dlogits(tanh, exps, total, targets, count).astype(logits.dtype).reshape(logits.shape)
 
 
 def _exponentials(logits, softcap):  # (..., V) -> 2 x (..., V) float32

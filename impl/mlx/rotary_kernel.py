@@ -7,18 +7,16 @@ dL/dr = (dL/dy - y mean(y dL/dy)) / rms(r), and back through the rotation by the
 B batch, T tokens, H heads, D head size. Test with `pytest -m fast -k gpt --backend mlx-cuda`.
 """
 
-from functools import lru_cache
-
 import mlx.core as mx
+
+from impl.mlx import cuda
 
 WARPS = 8  # of one block; a warp takes a head
 
 
 def serves(x):  # (B, T, H, D) -> bool
     """Whether such heads are rotated and normed here."""
-    if x.dtype != mx.bfloat16 or mx.default_device() == mx.cpu or not hasattr(mx.fast, "cuda_kernel"):
-        return False
-    return mx.cuda.is_available()
+    return cuda.serves(x.dtype)
 
 
 def rotated_norm(x, cos, sin, eps):  # (B, T, H, D) bf16, 2 x (T, D/2) -> (B, T, H, D)
@@ -33,31 +31,21 @@ def rotated_norm(x, cos, sin, eps):  # (B, T, H, D) bf16, 2 x (T, D/2) -> (B, T,
 
 
 def _forward(x, cos, sin, eps):  # -> (B, T, H, D) bf16, (B, T, H) float32: 1 / rms
-    kernel = _kernel("rotate_and_norm", ("x", "cos", "sin", "eps"), ("y", "scale"), _ROTATE_AND_NORM)
-    return _launch(kernel, x, [x, cos, sin, eps], {x.shape: x.dtype, x.shape[:3]: mx.float32})
+    inputs = {"x": x, "cos": cos, "sin": sin, "eps": eps}
+    outputs = {"y": (x.shape, x.dtype), "scale": (x.shape[:3], mx.float32)}
+    return _launch("rotate_and_norm", _ROTATE_AND_NORM, inputs, outputs)
 
 
 def _backward(dy, y, scale, cos, sin):  # (B, T, H, D) x 2, (B, T, H), 2 x (T, D/2) -> (B, T, H, D)
-    kernel = _kernel("back", ("dy", "y", "scale", "cos", "sin"), ("dx",), _BACK)
-    return _launch(kernel, y, [dy, y, scale, cos, sin], {y.shape: y.dtype})[0]
+    inputs = {"dy": dy, "y": y, "scale": scale, "cos": cos, "sin": sin}
+    return _launch("rotate_and_norm_back", _BACK, inputs, {"dx": (y.shape, y.dtype)})[0]
 
 
-@lru_cache
-def _kernel(name, inputs, outputs, source):
-    return mx.fast.cuda_kernel(name, inputs, outputs, _HALVES + source, ensure_row_contiguous=False)
-
-
-def _launch(kernel, x, arrays, outputs):
-    batch, tokens, heads, size = x.shape
+def _launch(name, source, inputs, outputs):
+    batch, tokens, heads, size = next(iter(outputs.values()))[0]
     count = batch * tokens * heads
-    return kernel(
-        inputs=arrays,
-        template=[("COUNT", count), ("TOKENS", tokens), ("HEADS", heads), ("HALF", size // 2)],
-        grid=(-(-count // WARPS) * WARPS * 32, 1, 1),
-        threadgroup=(WARPS * 32, 1, 1),
-        output_shapes=list(outputs),
-        output_dtypes=list(outputs.values()),
-    )
+    constants = {"COUNT": count, "TOKENS": tokens, "HEADS": heads, "HALF": size // 2}
+    return cuda.launch(name, _HALVES + source, inputs, outputs, constants, -(-count // WARPS), 32 * WARPS, strided=True)
 
 
 # Which head a warp takes, and which elements of its halves a thread: every 32nd.
