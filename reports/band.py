@@ -47,12 +47,15 @@ def _facts(record: Record, references: References) -> Iterator[Finding]:
 def _losses(record: Record, others: list[Record]) -> Iterator[Finding]:
     """Where the rates are constant, progress plays no part, so that quick and slow chips can be compared by tokens."""
     loss = _constant(record)
-    known = [_constant(other) for other in others]
+    known = [losses for other in others if (losses := _constant(other))]
+    untrained = max((losses[0] for losses in known), default=0.0)
     for start in range(0, len(loss) - BLOCK + 1, BLOCK):
         there = [block for losses in known if len(block := losses[start : start + BLOCK]) == BLOCK]
         if not there:
             return
         allowed, due = LOSS if start else EARLY_LOSS, fmean(map(_log, there))
+        if math.exp(due) < derived.MEMORISED * untrained:
+            return  # learned by heart: what little is left differs by a third between right backends
         away = _log(loss[start : start + BLOCK]) - due
         if abs(away) > allowed:
             at = f"{(start + BLOCK) * record.run.total_batch} tokens"
@@ -75,18 +78,26 @@ def _log(losses: tuple[float, ...]) -> float:
 def _score(record: Record, others: list[Record]) -> Iterator[Finding]:
     """More tokens, better score: it lies between those of the nearest runs with fewer and with more."""
     score = _whole(record)
-    scores = sorted((derived.tokens(other), bpb) for other in others if (bpb := _whole(other)))
+    scores = sorted((derived.tokens(other), bpb, _floor(other, bpb)) for other in others if (bpb := _whole(other)))
     if not score or not scores:
         return
     tokens = derived.tokens(record)
-    more = [bpb for n, bpb in scores if n >= tokens]
-    fewer = [bpb for n, bpb in scores if n <= tokens]
+    more = [floor for n, _, floor in scores if n >= tokens]
+    fewer = [bpb for n, bpb, _ in scores if n <= tokens]
     least = min(more) * (1 - SCORE) if more else 0.0
     most = fewer[-1] * (1 + SCORE) if fewer and not derived.memory_limited(record) else math.inf
     if not least <= score <= most:
         away = math.log(score / (least / (1 - SCORE) if score < least else most / (1 + SCORE)))
         band = f"{least:.4f} to {most:.4f} of {_reports(scores)}"
         yield _outside(f"{score:.4f} bits per byte after {tokens} tokens", away, SCORE, band)
+
+
+def _floor(record: Record, score: float) -> float:
+    """What no shorter run is below: where the text was read again the training loss, since the score may have risen."""
+    last, result = derived.final_loss(record), record.result
+    if result is None or last is None or not derived.memory_limited(record):
+        return score
+    return min(score, derived.bits(last * result.tokens, result.bytes))
 
 
 def _whole(record: Record) -> float | None:

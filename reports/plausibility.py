@@ -5,7 +5,6 @@ Test with `pytest -m fast -k check`.
 
 import math
 from collections.abc import Iterator
-from statistics import fmean
 
 from reports import derived, peaks
 from reports.chips import known_cpu
@@ -27,6 +26,23 @@ def findings(record: Record) -> Iterator[Finding]:
     yield from _conformance(record)
 
 
+def unlearned(record: Record) -> Finding | None:
+    """Why the score tells of no learning. One over-fitted to its text may be above any: its training loss tells."""
+    result = record.result
+    if result is None or derived.memorised(record):
+        return None
+    score, end = derived.bits(result.nats, result.bytes), derived.final_loss(record)
+    again = derived.memory_limited(record) and end is not None
+    passes = f", nor did {record.run.epochs:.3g} passes take the training loss below {end:.3g}" if again else ""
+    if result.nats >= result.initial_nats:
+        initial = derived.bits(result.initial_nats, result.bytes)
+        return implausible(f"{score:.4f} bits per byte is not below the {initial:.4f} of step 0{passes}")
+    if result.nats >= result.unigram_nats:
+        unigram = derived.bits(result.unigram_nats, result.bytes)
+        return implausible(f"{score:.4f} bits per byte is not below a unigram model's {unigram:.4f}{passes}", PENDING)
+    return None
+
+
 def _scores(record: Record) -> Iterator[Finding]:
     """The final score better than no training at all, and no better than the losses that led to it."""
     result, loss = record.result, record.run.steps.loss
@@ -35,19 +51,13 @@ def _scores(record: Record) -> Iterator[Finding]:
     score = derived.bits(result.nats, result.bytes)
     if not 0.2 < score < 8:
         yield implausible(f"{score:.4g} bits per byte; five minutes give between 0.2 and 8")
-    if result.nats >= result.initial_nats:
-        initial = derived.bits(result.initial_nats, result.bytes)
-        yield implausible(f"{score:.4f} bits per byte is not below the {initial:.4f} of step 0")
-    elif result.nats >= result.unigram_nats:
-        unigram = derived.bits(result.unigram_nats, result.bytes)
-        yield implausible(f"{score:.4f} bits per byte is not below a unigram model's {unigram:.4f}", PENDING)
+    yield from filter(None, [unlearned(record)])
     initial = result.initial_nats / result.tokens
     if loss and loss[0] is not None and abs(loss[0] - initial) > START * initial:
         yield implausible(f"steps.loss[0]={loss[0]}, but the start scored {initial:.4f} nats a token")
-    last = [x for x in loss[-max(1, len(loss) // 20) :] if x is not None]
-    final = result.nats / result.tokens
-    if last and score > 0.2 and final < END * fmean(last):
-        yield implausible(f"{final:.4f} nats a token, but the last losses are about {fmean(last):.4f}", PENDING)
+    last, final = derived.final_loss(record), result.nats / result.tokens
+    if last is not None and score > 0.2 and final < END * last:
+        yield implausible(f"{final:.4f} nats a token, but the last losses are about {last:.4f}", PENDING)
 
 
 def _chip(record: Record) -> Iterator[Finding]:

@@ -91,6 +91,11 @@ class Row:
         """Too few seeds for a rank, in whichever place."""
         return self.seeds < LEAST_SEEDS
 
+    @property
+    def memorised(self) -> bool:
+        """Whether a run of it knows its text by heart, so that the score may be above step 0."""
+        return any(derived.memorised(entry.record) for entry in self.entries if entry.record)
+
 
 @dataclass(frozen=True)
 class Board:
@@ -166,8 +171,9 @@ def by_seed(entries: Iterable[Entry], value: Callable[[Record], float | None]) -
 
 def _board(division: str, of: Hashes, entries: list[Entry]) -> Board:
     rows = _rows(entries)
-    scores = [row.bits_per_byte for row in rows if row.place in (RANKED, PROVISIONAL, LIMITED) and row.bits_per_byte]
-    target = ceil(median(scores) * 10) / 10 if scores else None  # what half of the rows have reached
+    placed = [row for row in rows if row.place in (RANKED, PROVISIONAL, LIMITED) and not row.memorised]
+    scores = [row.bits_per_byte for row in placed if row.bits_per_byte]
+    target = ceil(median(scores) * 10) / 10 if scores else None  # what half of them have reached
     rows = [replace(row, joules_to_target=_joules_to(row, target)) for row in rows]
     recipe = next(entry.record.identity.recipe for entry in entries if entry.record)
     order = {place: i for i, place in enumerate(PLACES)}

@@ -15,8 +15,8 @@ LEGEND = "MFU is of the data sheet, beside it that of the best product measured 
 TOP = 10  # rows of a list
 WIDEST = 40  # characters of a stranger's text
 GIB = 2**30
-COLUMNS = ("rank", "chip", "backend", "release", "preset", "precision", "val_bpb", "95 %", "seeds", "runs", "tokens/s",
-           "MFU", "of measured", "memory", "J/token")  # fmt: skip
+COLUMNS = ("rank", "chip", "backend", "release", "preset", "precision", "val_bpb", "95 %", "seeds", "runs", "passes",
+           "tokens/s", "MFU", "of measured", "memory", "J/token")  # fmt: skip
 LEFT = 6  # columns of text; numbers stand right
 
 
@@ -85,6 +85,7 @@ def _cells(row: Row) -> list[str]:
         f"{row.low:.4f} to {row.high:.4f}" if row.low is not None and row.high is not None else "?",
         str(row.seeds),
         f"{row.runs}{failed}{flagged}",
+        _number(row.epochs, ".3g"),
         _number(row.tokens_per_s, ",.0f"),
         _number(row.mfu, ".1%"),
         _number(row.measured_mfu, ".1%"),

@@ -37,7 +37,7 @@ def test_a_row():
     assert len(cells) == len(COLUMNS) == len(header.strip("|").split("|")) == len(rule.strip("|").split("|"))
     assert cells[:4] == ["1", "`AMD EPYC 9554 64-Core Processor`, 2 cores", "torch-cpu", "`2.13.0+cpu`"]
     assert cells[6] == "1.4100" and re.fullmatch(r"1\.35\d\d to 1\.48\d\d", cells[7]) and cells[9] == "3 + 1 failed"
-    assert cells[11] == cells[12] == cells[14] == "?"  # unknown is no number
+    assert cells[10] == "1" and cells[12] == cells[13] == cells[15] == "?"  # unknown is no number
     assert table.startswith("**Division tier**") and "it takes 3 seeds." in table and "4 accepted" in table
 
 

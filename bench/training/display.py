@@ -13,12 +13,23 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.training.loop import Pace, Run
+from bench.training.order import MORE_TEXT
 from impl.flops import flop_per_token
 from impl.spec import Recipe
 from reports.chips import Peak
 
 PLAIN_EVERY_S = 10.0
 SMOOTHING = 0.9
+HANDFUL = 5  # passes; over a small text preset tiny scored best after two, and worse from the third on
+
+
+def forecast(recipe: Recipe, pace: Pace, step_s: float, train_tokens: int) -> str | None:
+    """That the text will be read more than a handful of times, and by which estimate; None where it will not."""
+    passes = pace.steps(step_s) * recipe.data.total_batch / train_tokens
+    if passes <= HANDFUL:
+        return None
+    steps = f"{pace.steps(step_s):.0f} steps x {recipe.data.total_batch} tokens / {train_tokens} tokens of text"
+    return f"about {passes:.0f} passes ({steps}): the score will tell of memory, not of learning; {MORE_TEXT}"
 
 
 class Display:

@@ -50,6 +50,10 @@ class Pace:
             return min(run.timed_s / self.budget_s, 1.0)
         return len(run.step_s) / len(self.replay)
 
+    def steps(self, step_s: float) -> float:
+        """How many steps the run will have, where each takes so long."""
+        return self.budget_s / step_s if self.replay is None else len(self.replay)
+
     def progress(self, run: Run) -> float:
         """What the schedules of the coming step follow, to the digits that a report keeps: a replay follows the same.
 

@@ -10,6 +10,7 @@ from bench.subject import POLICIES
 from impl.spec import PRESETS, Recipe, override, preset
 
 LONGEST_S = 1e6  # a report holds no longer budget
+MORE_TEXT = "for more text: --data=climbmix, --data=fineweb-edu or --data=FOLDER"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from bench.meter import Meter
 from bench.ours import Ours
 from bench.profiles import PROFILES, Restated, restate
 from bench.training.correctness import conform
-from bench.training.display import Display
+from bench.training.display import Display, forecast
 from bench.training.journal import Journal
 from bench.training.loop import Pace, Run, scored, train
 from bench.training.order import Order
@@ -113,8 +113,9 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Rec
     console.print(f"warming up: {job.backend.name}, preset {job.preset} ({job.why}), {job.policy}")
     journal.phase("warming up")
     warmup, compile_s = warm(trainer, recipe)
+    step_s = (warmup.seconds - compile_s) / warmup.steps
     if job.pace.replay is None:
-        require_room((warmup.seconds - compile_s) / warmup.steps, job.pace.budget_s)
+        require_room(step_s, job.pace.budget_s)
     probes = [probed(job, "before", 0.0)]
 
     def nats(inputs, targets):
@@ -124,6 +125,8 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Rec
         return evaluate(nats, scoring, recipe.data.device_batch)
 
     console.print(f"warm after {warmup.seconds:.1f} s ({compile_s:.1f} s of compiling); scoring the start")
+    if often := forecast(recipe, job.pace, step_s, prepared.tokens("train")):
+        console.print(often, soft_wrap=True)
     journal.phase("scoring the start")
     initial = scored(Run(), score)
     if initial is None:

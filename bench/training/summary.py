@@ -6,6 +6,7 @@ from rich.console import Console
 
 from bench import profiles
 from bench.profiles import Restated
+from bench.training.order import MORE_TEXT
 from reports import derived, peaks, standing
 from reports.record import Record, ReportError
 from reports.site import own
@@ -78,6 +79,8 @@ def own_keys(record: Record) -> dict[str, str]:
         "warmup": f"{run.warmup.seconds:.1f} s, {run.warmup.steps} steps, compile {run.compile_s or 0:.1f} s",
         "epochs": passes,
     }
+    if derived.memorised(record):
+        keys["memorised"] = _memorised(record)
     if result:
         keys |= {
             "scored": f"{result.nats:.1f} nats, {result.bytes} bytes, {result.tokens} tokens, {result.eval_s:.1f} s",
@@ -92,6 +95,13 @@ def own_keys(record: Record) -> dict[str, str]:
     if checks:
         keys["conformance"] = f"{checks.passed} passed, {checks.failed} failed, {checks.inconclusive} inconclusive"
     return keys
+
+
+def _memorised(record: Record) -> str:
+    score, start = derived.bits_per_byte(record), derived.initial_bits_per_byte(record)
+    above = f", val_bpb above step 0's {start:.4f}" if score and start and score >= start else ""
+    over = f"over-fitted by {record.run.epochs:.0f} passes"
+    return f"{over}: training loss down to {derived.final_loss(record):.3g}{above}; {MORE_TEXT}"
 
 
 def _percent(share: float | None) -> str:

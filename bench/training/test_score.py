@@ -3,7 +3,6 @@
 `pytest -m slow [--backend NAME] [--preset NAME] [--budget-s 300] [--seed 42]`
 """
 
-import math
 import time
 from contextlib import contextmanager
 
@@ -15,23 +14,32 @@ from bench.training import score, summary
 from bench.training.journal import Journal
 from impl.backend import out_of_memory
 from impl.data.errors import DataError
-from reports import check, derived, peaks, record
+from reports import check, derived, peaks, plausibility, record
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings(*measure.WARNINGS)  # no warning is worth five minutes
 def test_training_learns_real_text(job, pytestconfig):
-    """val_bpb is finite, below step 0 and below a unigram model on the same bytes; the report is accepted."""
+    """val_bpb is below step 0 and below a unigram model on the same bytes, or the text was learned by heart; the report
+    is accepted.
+    """
     measured, path = _run(job, pytestconfig)
+    if reason := _reason(measured, path, job.backend.name):
+        pytest.fail(reason, pytrace=False)
+
+
+def _reason(measured, path, backend):
+    """Why the run is no success, in one line; None where it is one."""
     if measured.run.failure:
-        pytest.fail(f"{measured.run.failure.message}; what happened until then is in {path}", pytrace=False)
-    result = measured.result
-    assert math.isfinite(result.nats)
-    assert result.nats < result.initial_nats, "no better than at step 0"
-    assert result.nats < result.unigram_nats, "no better than the frequencies of tokens"
-    verdict, failed = check.check(path), measured.conformance.failed
-    assert verdict.name != check.REJECTED, verdict.findings
-    assert not failed, f"`pytest -m fast --backend {job.backend.name}` says which checks of correctness fail"
+        return f"{measured.run.failure.message}; what happened until then is in {path}"
+    if finding := plausibility.unlearned(measured):
+        return f"{finding.reason}; the steps are in {path}"
+    verdict = check.check(path)
+    if verdict.name == check.REJECTED:
+        return f"{'; '.join(finding.reason for finding in verdict.findings)}; the report is {path}"
+    if measured.conformance.failed:
+        return f"`pytest -m fast --backend {backend}` says which checks of correctness fail"
+    return None
 
 
 def _run(job, pytestconfig):

@@ -64,6 +64,7 @@ def _facts(record: Record) -> dict[str, object]:
         "joules": result and result.joules,
         "joules_method": result and result.joules_method,
         "limited": derived.memory_limited(record),
+        "memorised": derived.memorised(record),
     }
 
 

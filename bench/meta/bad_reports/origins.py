@@ -27,6 +27,13 @@ def _losses(factor: float) -> Record:
     return with_column("loss", (loss[0], *(factor * x for x in loss[1:] if x is not None)))
 
 
+def _fallen(left: float, run: dict, nats: float, at_once: bool = False) -> Record:
+    """Losses that fall to `left` of the first, evenly or in one step."""
+    steps = VALID.run.steps
+    loss = tuple(9.0 * (1 - (1 - left) * ((at_once and i > 0) or i / (len(steps) - 1))) for i in range(len(steps)))
+    return valid_record(run={"steps": steps.model_copy(update={"loss": loss}), **run}, result={"nats": nats})
+
+
 def _hashes(**changes) -> dict:
     return {"hashes": VALID.identity.hashes.model_copy(update=changes)}
 
@@ -111,6 +118,14 @@ ORIGINS = (
     _refused("a score below any text's entropy", "0.1444 bits per byte", result={"nats": 1.0e5}),
     _refused("no better than untrained", "is not below the 2.7002 of step 0", result={"nats": 1.87e6}),
     _pending("no better than frequencies", "is not below a unigram model's", result={"nats": 1.45e6}),
+    saved("memorised in one pass", "plausibility", "rejected", "is not below the 2.7002 of step 0",
+          lambda: _fallen(0.01, {"epochs": 1.0}, 2.1e6)),
+    saved("many passes without a memory", "plausibility", "rejected", "of step 0, nor did 160 passes take the",
+          lambda: _fallen(0.45, {"epochs": 160.0}, 2.1e6)),
+    saved("many passes, half remembered", "plausibility", "pending", "model's 2.0937, nor did 160 passes take",
+          lambda: _fallen(0.445, {"epochs": 160.0}, 1.5e6)),
+    saved("a text known by heart at once", "plausibility", "rejected", "after 65536 tokens is too good, outside",
+          lambda: _fallen(0.01, {"epochs": 160.0}, 2.1e6, at_once=True)),
     _pending("a score better than its losses", "but the last losses are about",
              result={"nats": 6.0e5}, identity=_hashes(data=FOREIGN)),
     saved("loss and gradient norm swapped", "plausibility", "rejected", "steps.loss[0]=0.5, but the start scored",
