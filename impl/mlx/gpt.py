@@ -111,8 +111,10 @@ class Attention(nn.Module):
 
     def __call__(self, x, value_embed, cos, sin):  # (B, T, C), (B, T, K * D) or None -> (B, T, C)
         model, heads = self.model, (*x.shape[:2], -1, self.model.head_dim)
-        weights = [project.weight.astype(x.dtype) for project in (self.c_q, self.c_k, self.c_v)]
-        q, k, v = (y.reshape(heads) for y in gradient.products(x, weights))
+        weights = [project.weight for project in (self.c_q, self.c_k, self.c_v)]
+        together = x @ mx.concatenate(weights).astype(x.dtype).T  # one product reads x once, and so do its gradients
+        cuts = [len(weights[0]), len(weights[0]) + len(weights[1])]
+        q, k, v = (y.reshape(heads) for y in together.split(cuts, axis=-1))
         if value_embed is not None:
             gate = model.gate_scale * mx.sigmoid(self.ve_gate(x[..., : model.gate_channels]).astype(mx.float32))
             v = gradient.scaled_rows(v, value_embed.reshape(heads), gate)

@@ -25,22 +25,6 @@ def dots(x, y):  # 2 x (..., N) -> (...) float32
     return (x.reshape(-1, 1, x.shape[-1]) @ y.reshape(-1, y.shape[-1], 1)).reshape(x.shape[:-1]).astype(mx.float32)
 
 
-def products(x, weights):  # (..., C), [(N, C)] -> [(..., N)]
-    """x W' for each weight; the gradient of x adds up within its products, not after them."""
-    function = mx.custom_function(lambda x, *weights: tuple(x @ weight.T for weight in weights))
-
-    @function.vjp
-    def backward(primals, dys, _):
-        x, *weights = primals
-        rows, dys = x.reshape(-1, x.shape[-1]), [dy.reshape(-1, dy.shape[-1]) for dy in dys]
-        dx = dys[0] @ weights[0]
-        for dy, weight in zip(dys[1:], weights[1:], strict=True):
-            dx = mx.addmm(dx, dy, weight)
-        return dx.reshape(x.shape), *(dy.T @ rows for dy in dys)
-
-    return function(x, *weights)
-
-
 def scaled_sum(x, start, keep, add):  # 2 x (..., C), 2 x () float32 -> (..., C)
     """keep * x + add * start, in float32."""
 
