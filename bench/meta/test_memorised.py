@@ -20,6 +20,7 @@ from reports.check import check_record
 from reports.ranking import LIMITED, RANKED, boards
 from reports.record import save
 from reports.references import References
+from reports.site import build
 
 pytestmark = [pytest.mark.fast, pytest.mark.meta]
 ABOVE_START, ABOVE_UNIGRAM = 2.1e6, 1.5e6  # nats; both of a made-up run that starts at 1.87e6
@@ -112,6 +113,14 @@ def test_energy_is_asked_for_a_score_that_was_learned():
     learned = [whole(1.45, seed=i, hardware={"chip": "Intel(R) Xeon(R) Processor"}) for i in (1, 2, 3)]
     (board,) = boards(collection(*learned, *overfitted))
     assert [row.place for row in board.rows] == [RANKED, LIMITED] and board.target == pytest.approx(1.5)
+
+
+def test_the_site_says_what_the_score_tells():
+    """On the run's page and in its row, and of no run that learned."""
+    pages = dict(build.pages(collection(by_heart(whole(2.9, run={"epochs": 160.0})))))
+    (report,) = (text for name, text in pages.items() if name.startswith("report-"))
+    assert "the text was learned by heart" in report and "over-fitted by 160 passes" in pages["index.html"]
+    assert not any("over-fitted" in text for _, text in build.pages(collection(whole(1.4, run={"epochs": 1.3}))))
 
 
 def test_the_summary_says_what_the_score_tells():
