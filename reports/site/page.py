@@ -69,8 +69,8 @@ def percent(value: float | None) -> str | Markup:
     return number(None if value is None else 100 * value, ".3g", " %")
 
 
-def mebibytes(value: float | None) -> str | Markup:
-    return number(None if value is None else value / 2**20, ",.0f", " MiB")
+def gibibytes(value: float | None) -> str | Markup:
+    return number(None if value is None else value / 2**30, ".1f", " GiB")
 
 
 def millijoules(value: float | None) -> str | Markup:
@@ -103,7 +103,7 @@ def _environment() -> Environment:
     made.globals |= {"style": Markup(style), "script": Markup(script), "policy": Markup(policy), "draw": draw}
     made.globals |= {"chip_page": chip_page, "report_page": report_page, "UNKNOWN": UNKNOWN}
     made.filters |= {
-        "number": number, "percent": percent, "mebibytes": mebibytes, "millijoules": millijoules, "millions": millions,
+        "number": number, "percent": percent, "gibibytes": gibibytes, "millijoules": millijoules, "millions": millions,
         "named": named, "short": short,
     }  # fmt: skip
     return made
