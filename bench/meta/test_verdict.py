@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from bench import measure, verdict
-from bench.verdict import CANNOT_TELL, FASTER, SAME, SLOWER, compare, independent, judge, paired
+from bench.throughput.case import VISITS
+from bench.verdict import CANNOT_TELL, FASTER, SAME, SLOWER, compare, independent, judge, judge_sessions, paired
 
 pytestmark = [pytest.mark.fast, pytest.mark.meta]
 
@@ -87,10 +88,47 @@ def test_drift_would_fool_what_is_not_interleaved():
     assert paired(clock[0::2], clock[1::2]).verdict == SAME
 
 
+def session(rng, shift=0.005, visit=0.007):
+    """VISITS of 50 samples: they, and the session itself, are quicker or slower; one visit in twelve is by a tenth."""
+    slow = np.where(rng.random(VISITS) < 1 / 12, 0.1, 0.0)
+    visits = shift * rng.standard_normal() + visit * rng.standard_normal(VISITS) + slow
+    return np.concatenate([np.exp(moved) * spikes(50, rng) for moved in visits])
+
+
+def of_sessions(ratio, monkeypatch, visits=VISITS, **noise) -> Counter:
+    monkeypatch.setattr(verdict, "RESAMPLES", 400)
+    found = Counter()
+    for seed in range(2 * DRAWS):
+        rng = np.random.default_rng(seed)
+        found[independent(session(rng, **noise), ratio * session(rng, **noise), (visits, visits)).verdict] += 1
+    return found
+
+
+def test_between_sessions_six_percent_is_seen_and_none_is_not(monkeypatch):
+    equal = of_sessions(1.0, monkeypatch)
+    assert equal[SAME] >= 0.8 * 2 * DRAWS and not equal[SLOWER] + equal[FASTER], equal
+    for ratio, expected in ((1.06, SLOWER), (1 / 1.06, FASTER)):
+        found = of_sessions(ratio, monkeypatch)
+        assert found[expected] >= 0.85 * 2 * DRAWS and set(found) <= {expected, CANNOT_TELL}, found
+
+
+def test_between_sessions_three_percent_is_what_equal_ones_differ_by(monkeypatch):
+    found = of_sessions(1.03, monkeypatch)
+    assert found[CANNOT_TELL] >= 0.5 * 2 * DRAWS and not found[FASTER], found
+
+
+def test_a_difference_from_visit_to_visit_is_none_between_sessions(monkeypatch):
+    """The same samples, taken for one stretch, promise what a second session does not keep."""
+    blind, seen = (of_sessions(1.0, monkeypatch, visits, shift=0.0, visit=0.04) for visits in (1, VISITS))
+    assert blind[SLOWER] + blind[FASTER] > 2 * (seen[SLOWER] + seen[FASTER]) + 4, (blind, seen)
+    assert seen[CANNOT_TELL] >= 0.9 * 2 * DRAWS
+
+
 def test_saved_runs():
     rng = np.random.default_rng(0)
     a_s, b_s = quiet(50, rng), quiet(30, rng)
-    assert independent(a_s, b_s).verdict == SAME and independent(a_s, 1.03 * b_s).verdict == SLOWER
+    assert independent(a_s, b_s).verdict == SAME and independent(a_s, 1.05 * b_s).verdict == SLOWER
+    assert independent(a_s, 1.03 * b_s).verdict == CANNOT_TELL
 
 
 def test_few_samples_are_no_evidence():
@@ -114,6 +152,22 @@ def test_few_samples_are_no_evidence():
 )
 def test_verdicts_follow_from_the_interval(ratio, low, high, expected):
     assert judge(ratio, low, high) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.98, 1.02, SAME),
+        (1.01, 1.029, SAME),
+        (1.01, 1.05, CANNOT_TELL),  # other than 1, but two sessions may be
+        (1.035, 1.05, SLOWER),
+        (0.95, 0.965, FASTER),
+        (0.95, 0.99, CANNOT_TELL),
+        (0.0, math.inf, CANNOT_TELL),
+    ],
+)
+def test_verdicts_on_sessions_allow_for_what_sessions_differ_by(low, high, expected):
+    assert judge_sessions(math.sqrt(low * high), low, high) == expected
 
 
 def test_turns_alternate_and_a_is_a():

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from bench.throughput import saved
-from bench.throughput.compare import compare, line, summary
+from bench.throughput.compare import compare, line, summaries
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name, keys in (("old", old.keys() - new.keys()), ("new", new.keys() - old.keys())):
         for key in sorted(keys):
             print(f"only in the {name} run: {' '.join(key)}")
-    print(summary(list(changes.values())))
+    print(*summaries(changes), sep="\n")
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ from bench.throughput.memory import peak_of
 from bench.verdict import LEAST
 
 SAMPLE_S, MOST_CALLS, WARM_CALLS = 0.02, 32, 8
-FEWEST, MOST = 3, 100  # samples; LEAST, without which nothing can be said of a change, for this much more time
-STRETCHED = 4
+VISITS = 4  # of a row, spread over the session, so that its interval holds what drifts
+FEWEST, MOST = 1, 250  # samples a visit; LEAST in all, without which nothing can be said of a change, for this much
+STRETCHED = 4  # more time
 KEPT_ELEMENTS = 2**14  # of each output, evenly spread, are compared with those from before the timing
 # Between two calls on the same inputs only the order of sums may differ, by atomics or another kernel.
-ALLOWED = {"float32": 2.0**-12, "bfloat16": 2.0**-5, "integers": 0.0}
+INTEGERS = "integers"  # the precision of data
+ALLOWED = {"float32": 2.0**-12, "bfloat16": 2.0**-5, INTEGERS: 0.0}
 
 
 class WrongOutput(AssertionError):
@@ -49,21 +51,25 @@ class Case:
     check: Callable[[Any], None] | None = None
 
 
-def run(case: Case, benchmark, backend, budget_s: float) -> None:
-    """Fill `benchmark` with samples for about `budget_s`. Raises WrongOutput; the samples then do not count."""
+def run(case: Case, benchmark, backend, budget_s: float, first: bool = True) -> None:
+    """Fill `benchmark` with samples of one visit, about `budget_s`. Raises WrongOutput; they then do not count.
+
+    The `first` visit warms up, and asks for the peak memory.
+    """
     target = Target(case, backend)
     start_ns = time.perf_counter_ns()
     expected = [target.fingerprint(*given) for given in case.inputs]
     _require_varied(expected, case)
     first_s = (time.perf_counter_ns() - start_ns) / 1e9
-    peak_bytes, method = peak_of(backend, lambda: target.of(case.inputs[:1]))
+    peak_bytes, method = peak_of(backend, lambda: target.of(case.inputs[:1])) if first else (None, None)
     call_s = seconds(lambda: target.of(case.inputs[:1]))
-    if call_s < budget_s / WARM_CALLS:  # longer ones are warm by now
+    if first and call_s < budget_s / WARM_CALLS:  # longer ones are warm by now
         warm_up(lambda: target.of(case.inputs[:1]), budget_s / 2)
         call_s = min(seconds(lambda: target.of(case.inputs[:1])) for _ in range(2))
     calls = 1 if case.waits else int(np.clip(SAMPLE_S / call_s, 1, MOST_CALLS))
     sample_s = calls * call_s
-    least = LEAST if LEAST * sample_s < STRETCHED * budget_s else FEWEST
+    least = -(-LEAST // VISITS)
+    least = least if least * sample_s < STRETCHED * budget_s else FEWEST
     rounds = int(np.clip(budget_s / sample_s, least, MOST))
     turn = count()
 

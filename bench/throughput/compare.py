@@ -4,27 +4,31 @@ Test with `pytest -m meta bench/meta/test_throughput.py`.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 import numpy as np
 
+from bench.throughput.case import INTEGERS
 from bench.throughput.saved import Row
-from bench.verdict import CANNOT_TELL, FASTER, SAME, SLOWER, Comparison, independent
+from bench.verdict import CANNOT_TELL, FASTER, SAME, SLOWER, Comparison, drawn_quantiles, independent
 
-RESAMPLES, LEVEL = 1000, 0.95
+LEVEL = 0.95
 
 
-def interval(samples: Sequence[float]) -> tuple[float, float]:
-    """Where the median lies, by bootstrap."""
-    drawn = np.random.default_rng(0).choice(np.asarray(samples), (RESAMPLES, len(samples)))
-    low, high = np.quantile(np.median(drawn, axis=1), (0.5 - LEVEL / 2, 0.5 + LEVEL / 2))
+def interval(row: Row) -> tuple[float, float]:
+    """Where the median of the seconds lies, by a bootstrap of visits."""
+    drawn = drawn_quantiles(row.samples_s, 0.5, row.visits)
+    low, high = np.quantile(drawn, (0.5 - LEVEL / 2, 0.5 + LEVEL / 2))
     return float(low), float(high)
 
 
 def compare(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> dict[tuple, Comparison]:
     """New against old for each row that both runs have."""
-    return {key: independent(old[key].samples_s, new[key].samples_s) for key in sorted(old.keys() & new.keys())}
+    return {
+        key: independent(old[key].samples_s, new[key].samples_s, (old[key].visits, new[key].visits))
+        for key in sorted(old.keys() & new.keys())
+    }
 
 
 def line(key: tuple[str, str, str, str], found: Comparison) -> str:
@@ -35,11 +39,21 @@ def line(key: tuple[str, str, str, str], found: Comparison) -> str:
     return f"{name}{found.ratio:>8.3f}{spread:>16}  {found.verdict}"
 
 
-def summary(changes: Sequence[Comparison]) -> str:
+def summaries(changes: Mapping[tuple, Comparison]) -> Iterator[str]:
+    """The rows together; then, where there are both, those of the device and of the host, which others disturb more."""
+    host = [change for (_, _, precision, _), change in changes.items() if precision == INTEGERS]
+    device = [change for (_, _, precision, _), change in changes.items() if precision != INTEGERS]
+    yield summary("", list(changes.values()))
+    if host and device:
+        yield summary("computing, ", device)
+        yield summary("preparing data, ", host)
+
+
+def summary(of: str, changes: Sequence[Comparison]) -> str:
     """How many of each verdict, the share of SAME, and the median change, signed and in size."""
     counts = Counter(change.verdict for change in changes)
     words = ", ".join(f"{counts[verdict]} {verdict}" for verdict in (SAME, FASTER, SLOWER, CANNOT_TELL))
     signed = median(change.ratio - 1 for change in changes)
     size = median(abs(change.ratio - 1) for change in changes)
     share = counts[SAME] / len(changes)
-    return f"{len(changes)} rows: {words}; SAME {share:.1%}; median change {signed:+.2%}, in size {size:.2%}"
+    return f"{of}{len(changes)} rows: {words}; SAME {share:.1%}; median change {signed:+.2%}, in size {size:.2%}"

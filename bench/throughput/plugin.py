@@ -3,6 +3,7 @@
 The root `conftest.py` names it as a plugin. Test with `pytest -m meta bench/meta/test_throughput.py`.
 """
 
+import gc
 import os
 from datetime import datetime, timezone
 from functools import partial
@@ -19,6 +20,7 @@ from impl import backend as backends
 from reports.flags import flags
 from reports.record import require_folder
 
+BUILT = ("trained", "updating")  # fixtures that hold a trainer
 PROBES = pytest.StashKey[dict]()  # by backend: one product before its first benchmark and after the last of all
 
 
@@ -72,8 +74,9 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("shape", list(chosen), ids=lambda shape: "x".join(map(str, shape)))
 
 
+@pytest.hookimpl(trylast=True)  # pytest itself orders by fixtures
 def pytest_collection_modifyitems(config, items):
-    """A CPU beside a GPU is not asked for the GPU's shapes; a framework's warning ends no measurement."""
+    """A CPU beside a GPU is not asked for its shapes; a framework's warning ends no measurement; rows take turns."""
     for item in items:
         if item.get_closest_marker("bench"):
             item.add_marker(pytest.mark.filterwarnings(*WARNINGS))
@@ -81,6 +84,27 @@ def pytest_collection_modifyitems(config, items):
     if odd:
         config.hook.pytest_deselected(items=odd)
         items[:] = [item for item in items if _fits(config, item)]
+    if _asked(config):
+        _take_turns(items, config.backends)
+
+
+def pytest_collection_finish(session):
+    """Python's collector looks at what was imported and collected no more: 0.17 s each time, before and in a timing."""
+    if _asked(session.config):
+        gc.collect()
+        gc.freeze()
+
+
+def _take_turns(items, names: list[str]) -> None:
+    """All first visits, then all second ones; but a GPU's trainer, which compiles, is built once for all its visits."""
+    params = {item: getattr(getattr(item, "callspec", None), "params", {}) for item in items}
+
+    def together(item) -> tuple:
+        name = params[item].get("subject", names[0])
+        return name, *(params[item].get(built) for built in BUILT if not name.endswith("-cpu"))
+
+    order = {key: i for i, key in enumerate(dict.fromkeys(map(together, items)))}
+    items.sort(key=lambda item: (order[together(item)], params[item].get("visit", 0)))
 
 
 def _fits(config, item) -> bool:
@@ -112,13 +136,19 @@ def bench_precision(request, subject) -> str:
     return sizes.precision(subject.name, request.config.order)
 
 
+@pytest.fixture(params=range(case.VISITS), ids="visit{}".format)
+def visit(request) -> int:
+    """Every row is timed in several tests, between which the others run."""
+    return request.param
+
+
 @pytest.fixture
-def measured(request, benchmark):
+def measured(request, benchmark, visit):
     """measured(build, backend): time the case that `build` makes; what memory does not hold is a skip."""
-    return partial(measure, request.config, benchmark)
+    return partial(measure, request.config, benchmark, visit == 0)
 
 
-def measure(config, benchmark, build, backend) -> None:
+def measure(config, benchmark, first: bool, build, backend) -> None:
     """The case of `build()` into `benchmark`, with what disturbed it; `backend` is None for the host's own work."""
     name = backend.name if backend else "torch-cpu"  # whose sensors and sizes are the host's
     case.release()
@@ -126,7 +156,7 @@ def measure(config, benchmark, build, backend) -> None:
         if backend and name not in config.stash[PROBES]:
             config.stash[PROBES][name] = [_probe(config, backend, "before")]
         with Meter(lambda: sensors.read(name)) as meter:
-            case.run(build(), benchmark, backend, _sizes(config, name).budget_s)
+            case.run(build(), benchmark, backend, _sizes(config, name).budget_s / case.VISITS, first)
         benchmark.extra_info |= {"throttled": meter.throttled, "background": meter.background}
     except NotSupported as error:
         pytest.skip(str(error))
@@ -144,6 +174,8 @@ def _probe(config, backend, when: str):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session):
+    timed = getattr(session.config, "_benchmarksession", None)
+    saved.reject(timed.benchmarks if timed else [])
     for name, probes in session.config.stash.get(PROBES, {}).items():
         probes.append(_probe(session.config, backends.load(name), "after"))
 
@@ -167,7 +199,7 @@ def pytest_terminal_summary(terminalreporter, config):
     session = getattr(config, "_benchmarksession", None)
     benchmarks = [b for b in getattr(session, "benchmarks", []) if b and not b.has_error and b.extra_info]
     if benchmarks:
-        rows = [saved.Row.of(b.as_dict(include_data=True)) for b in benchmarks]
+        rows = saved.merged(saved.Row.of(b.as_dict(include_data=True)) for b in benchmarks).values()
         terminalreporter.section("throughput")
         table.show(rows, terminalreporter, saved.ceilings(config.stash[PROBES]))
         for name, probes in config.stash[PROBES].items():

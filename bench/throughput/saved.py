@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class Row:
     peak_bytes: int | None
     throttled: str | None = None  # as in a report's state
     background: float | None = None
+    visits: int = 1  # stretches of the session that the samples were taken in
 
     @classmethod
     def of(cls, benchmark: dict[str, Any]) -> "Row":
@@ -60,14 +61,41 @@ def load(path: Path) -> dict[tuple, Row]:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise ValueError(f"it is larger than {LARGEST_BYTES} bytes")
-        rows = [Row.of(benchmark) for benchmark in json.loads(path.read_text("utf-8"))["benchmarks"]]
+        rows = merged(map(Row.of, json.loads(path.read_text("utf-8"))["benchmarks"]))
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; name a file of `pytest -m bench`") from None
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"{path} is no saved run ({error}); name a file of `pytest -m bench`") from None
     if not rows:
         raise ValueError(f"{path} holds no benchmark; name another file of `pytest -m bench`")
-    return {row.key: row for row in rows}
+    return rows
+
+
+def merged(visits: Iterable[Row]) -> dict[tuple, Row]:
+    """One row of each key: all samples in order, the first visit's peak, and the worst of what was around."""
+    rows: dict[tuple, Row] = {}
+    for visit in visits:
+        row = rows.setdefault(visit.key, visit)
+        if row is not visit:
+            rows[visit.key] = replace(
+                row,
+                samples_s=row.samples_s + visit.samples_s,
+                visits=row.visits + visit.visits,
+                throttled=row.throttled or visit.throttled,
+                background=max((x for x in (row.background, visit.background) if x is not None), default=None),
+            )
+    return rows
+
+
+def reject(benchmarks: Iterable) -> None:
+    """A row that was wrong in one visit has no speed: pytest-benchmark is told so of its others."""
+
+    def row(benchmark):
+        return tuple(benchmark.extra_info.get(name) for name in ("operation", "shape", "precision", "backend"))
+
+    wrong = {row(benchmark) for benchmark in benchmarks if benchmark.has_error}
+    for benchmark in benchmarks:
+        benchmark.fixture.has_error |= row(benchmark) in wrong
 
 
 def machines(names: list[str], probes: Mapping[str, list]) -> dict[str, Any]:

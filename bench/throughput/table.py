@@ -3,7 +3,7 @@
 Test with `pytest -m meta bench/meta/test_throughput.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from statistics import median
 
 from bench.ceiling import Position, roofline
@@ -17,7 +17,7 @@ NOISY = 0.05  # an interval of the median wider than this share of it, on either
 HEADER = f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'median':>9}{'interval':>15}{'rate':>21}"
 
 
-def show(rows: list[Row], reporter, ceilings: Mapping[str, Ceiling | None]) -> None:
+def show(rows: Iterable[Row], reporter, ceilings: Mapping[str, Ceiling | None]) -> None:
     """One line a row, the backends of one operation beneath each other."""
     reporter.write_line(f"{HEADER}{'roofline':>15}{'peak':>12}  flags")
     for row in sorted(rows, key=lambda row: row.key):
@@ -31,7 +31,7 @@ def position(row: Row, ceiling: Ceiling | None) -> Position | None:
 
 def line(row: Row, place: Position | None) -> str:
     """What cannot be known is a dash."""
-    middle_s, (low_s, high_s) = median(row.samples_s), interval(row.samples_s)
+    middle_s, (low_s, high_s) = median(row.samples_s), interval(row)
     peak = "-" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.1f} MiB"
     share = "-" if place is None or not (row.flop or row.bytes) else f"{place.share:.0%} {place.limit}"
     spread = f"{low_s / middle_s - 1:+.1%} {high_s / middle_s - 1:+.1%}"
@@ -52,7 +52,7 @@ def rate(row: Row, call_s: float) -> str:
 
 def flags(row: Row, place: Position | None) -> list[str]:
     """What makes a row doubtful; its samples are kept."""
-    middle_s, (low_s, high_s) = median(row.samples_s), interval(row.samples_s)
+    middle_s, (low_s, high_s) = median(row.samples_s), interval(row)
     found = [f"{len(row.samples_s)} samples"] if len(row.samples_s) < LEAST else []
     found += ["noisy"] if max(high_s / middle_s - 1, 1 - low_s / middle_s) > NOISY else []
     found += ["slow stretch"] if slow_stretches(row.samples_s) else []

@@ -3,7 +3,7 @@
 `pytest -m bench bench/throughput/test_kernels.py`
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from math import prod
 
 import numpy as np
@@ -24,12 +24,16 @@ MODES = ("forward", "both")  # both: with gradients
 
 def drawn(backend, precision, *sizes):
     """ROTATED sets of normal arrays of these shapes on the device; a long period of draws serves the largest."""
-    draws = np.random.default_rng(0).standard_normal(PERIOD, np.float32)
     sets = []
     for i in range(ROTATED * len(sizes)):
         size = sizes[i % len(sizes)]
-        sets.append(backend.array(np.resize(np.roll(draws, i * PERIOD // 31), size), precision))
+        sets.append(backend.array(np.resize(np.roll(_draws(), i * PERIOD // 31), size), precision))
     return [tuple(sets[i : i + len(sizes)]) for i in range(0, len(sets), len(sizes))]
+
+
+@lru_cache
+def _draws():
+    return np.random.default_rng(0).standard_normal(PERIOD, np.float32)
 
 
 def label(*sizes) -> str:

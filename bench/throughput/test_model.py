@@ -71,6 +71,18 @@ def trained(request, subject, bench_recipe, bench_precision):
     release()
 
 
+@pytest.fixture(scope="module")
+def updating(request, subject, bench_recipe, bench_precision):
+    """The rule, and a trainer that has its groups alone; MLX and torch compile for these."""
+    one = Trained(subject, bench_recipe, bench_precision, compiled=True)
+    kinds = {"muon": Muon, "adamw": AdamW, "optimizer": (Muon, AdamW)}[request.param]
+    chosen = [i for i, group in enumerate(one.trainer.groups) if isinstance(group.rule, kinds)]
+    one.trainer.moments[:] = [one.trainer.moments[i] for i in chosen]
+    one.trainer.groups = [one.trainer.groups[i] for i in chosen]
+    yield request.param, one
+    release()
+
+
 shipped = pytest.mark.parametrize("trained", ("shipped",), indirect=True)
 both = pytest.mark.parametrize("trained", ("shipped", "eager"), indirect=True)
 
@@ -122,23 +134,17 @@ def test_step(request, measured, trained):
     measured(build, trained.subject.backend)
 
 
-@shipped
-@pytest.mark.parametrize("rule", ("muon", "adamw", "optimizer"))
-def test_optimizer(measured, trained, rule):
+@pytest.mark.parametrize("updating", ("muon", "adamw", "optimizer"), indirect=True)
+def test_optimizer(measured, updating):
     """One rule's groups of the whole model alone, or all of them, from gradients on the device."""
-    backend, recipe = trained.subject.backend, trained.recipe
-    kinds = {"muon": Muon, "adamw": AdamW, "optimizer": (Muon, AdamW)}[rule]
+    rule, one = updating
+    backend, recipe = one.subject.backend, one.recipe
 
     def build():
-        one = Trained(trained.subject, recipe, trained.precision, compiled=True)  # MLX compiles for these groups alone
         trainer, shapes, rng = one.trainer, recipe.model.shapes(), np.random.default_rng(1)
         host = {name: 1e-3 * rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
         scaled = [({name: backend.array(size * grad, "float32") for name, grad in host.items()},)
                   for size in (1.0, 0.5, 2.0)]  # fmt: skip
-        chosen = [i for i, group in enumerate(trainer.groups) if isinstance(group.rule, kinds)]
-        moments = [trainer.moments[i] for i in chosen]
-        trainer.groups = [trainer.groups[i] for i in chosen]
-        trainer.moments[:] = moments
         names = [name for group in trainer.groups for name in group.names]
         before = {name: backend.numpy(trainer.params[name]) for name in names}
 

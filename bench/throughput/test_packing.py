@@ -3,6 +3,7 @@
 Run with `pytest -m bench bench/throughput/test_packing.py -s`.
 """
 
+from functools import lru_cache
 from itertools import cycle, islice
 from statistics import median
 
@@ -20,6 +21,7 @@ BATCHES, PLAIN_BATCHES, ROUNDS = 400, 10, 9
 LEAST_RATIO, AIM_TOKENS_PER_S = 10, 20e6
 
 
+@lru_cache
 def log_normal_refills(data: Data):
     """Documents as long as web pages are, in tokens: median 400, a long tail."""
     rng = np.random.default_rng(0)
