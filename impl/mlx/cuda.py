@@ -1,7 +1,7 @@
 """CUDA kernels of our own, from source: for which arrays, and how one is launched.
 
 A kernel serves bfloat16 only: that is what a GPU trains in. Test with `pytest -m fast -k "gpt or pieces" --backend
-mlx-cuda`.
+mlx-cuda`; without a GPU, with `pytest -m meta -k cuda_kernels`, which emulates `launch` on a CPU.
 """
 
 from functools import lru_cache

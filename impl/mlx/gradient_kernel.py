@@ -1,7 +1,8 @@
 """Gradients of `impl.mlx.gradient` for bfloat16 on CUDA, each in one pass over its arrays.
 
 MLX's products of two vectors give each row a block of which one warp works; its gather copies at a tenth of the
-memory's speed. Test with `pytest -m fast -k "gpt or pieces" --backend mlx-cuda`.
+memory's speed. Test with `pytest -m fast -k "gpt or pieces" --backend mlx-cuda`; without a GPU, with `pytest -m meta -k
+cuda_kernels`.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 MLX's compiler passes over them three times, twice through the exponentials. tanh is computed from an exponential: off
 by up to 1e-7, which float32 logits would show and bfloat16's, whose grid is 4e-3 wide, do not. n rows, V vocabulary.
-Test with `pytest -m fast -k loss --backend mlx-cuda`.
+Test with `pytest -m fast -k loss --backend mlx-cuda`; without a GPU, with `pytest -m meta -k cuda_kernels`.
 """
 
 import mlx.core as mx

@@ -4,7 +4,8 @@ MLX's own kernels take five passes, and its norm gives 64 threads to a row that 
 step's kernels on an H200 at preset h100 (`python -m bench.kernels mlx-cuda`); what that gained is told in
 `reports/findings/mlx-cuda-step.md`. The gradient needs the result only: with y = r / rms(r),
 dL/dr = (dL/dy - y mean(y dL/dy)) / rms(r), and back through the rotation by the opposite angle.
-B batch, T tokens, H heads, D head size. Test with `pytest -m fast -k gpt --backend mlx-cuda`.
+B batch, T tokens, H heads, D head size. Test with `pytest -m fast -k gpt --backend mlx-cuda`; without a GPU, with
+`pytest -m meta -k cuda_kernels`.
 """
 
 import mlx.core as mx
