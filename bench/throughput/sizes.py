@@ -26,7 +26,7 @@ def _products(float32: tuple[int, ...], bfloat16: tuple[int, ...]) -> tuple[tupl
     return (*(("float32", n) for n in float32), *(("bfloat16", n) for n in bfloat16))
 
 
-# A reference BLAS does a few GFLOP/s, and both CPU backends together must be done in three minutes.
+# A reference BLAS does a few GFLOP/s, and a CPU backend must be done in three minutes.
 CPU = Sizes(
     gemm=_products((256, 512), (256,)),
     rows=((4096, 256),),
