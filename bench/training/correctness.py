@@ -7,11 +7,14 @@ import hashlib
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,12 @@ from rich.console import Console
 
 from bench import identity
 from impl.backend import Backend
-from impl.data import atomic
+from impl.data import atomic, progress
 from impl.data.prepare import default_cache
 from reports import schema
 
+CHECKS = "bench/conformance"
+LINES_KEPT = 50
 SOURCES = ("conftest.py", "pyproject.toml", "impl/**/*", "bench/**/*", "reports/*.py")
 
 
@@ -75,14 +80,12 @@ def suite(backend: Backend) -> schema.Conformance:
     """Run the suite in a process of its own, so that it leaves no memory behind."""
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
-        command = [sys.executable, "-m", "pytest", "-q", "-m", "conformance", "--backend", backend.name]
-        environment = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
-        done = subprocess.run(
-            [*command, f"--rows-to={rows}"], cwd=identity.ROOT, env=environment, capture_output=True, text=True
-        )
+        command = [sys.executable, "-m", "pytest", "-v", "-m", "conformance", "--backend", backend.name]
+        with progress.shown() as report:
+            said = followed([*command, f"--rows-to={rows}", CHECKS], partial(report, f"checks of {backend.name}"))
         found: dict[str, Any] = json.loads(rows.read_text()) if rows.exists() else {"passed": 0}
     if not found["passed"]:
-        raise RuntimeError(f"the correctness suite did not run: {(done.stdout + done.stderr).strip()[-500:]}")
+        raise RuntimeError(f"the correctness suite did not run: {said.strip()[-500:]}")
     facts = found["fingerprint"][backend.name]
     document = {
         "versions": backend.versions(),
@@ -97,6 +100,23 @@ def suite(backend: Backend) -> schema.Conformance:
         "repeats": facts["repeats"],
     }
     return schema.Conformance.model_validate_json(json.dumps(document))
+
+
+def followed(command: list[str], report: Callable[[int, int], None]) -> str:
+    """The end of what `command` prints; `report` gets (percent done, 100) as pytest tells it at its lines' ends."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTEST_ADDOPTS"}
+    said: deque[str] = deque(maxlen=LINES_KEPT)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    with subprocess.Popen(command, cwd=identity.ROOT, env=environment, **pipes) as child:
+        try:
+            for line in child.stdout or ():
+                said.append(line)
+                if done := re.search(r"\[ *(\d+)%\]$", line.rstrip()):
+                    report(int(done[1]), 100)
+        except BaseException:
+            child.kill()
+            raise
+    return "".join(said)
 
 
 def _only(section: type[schema.Section], values: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ No suite runs here. `pytest -m fast bench/training/test_correctness.py`
 """
 
 import io
+import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -138,3 +140,29 @@ def test_a_record_cut_short_is_made_again(checkout):
     kept.write_text(kept.read_text()[:20])
     checkout.ask()
     assert checkout.asked == 2 and correctness.kept(kept) is not None
+
+
+def test_how_far_the_checks_are_is_told_while_they_run(checkout):
+    lines = [
+        "collecting",
+        "a.py::a PASSED  [  1%]",
+        "[bfloat16] not a share",
+        "a.py::b PASSED  [ 50%]",
+        "b.py::c FAILED [100%]",
+    ]
+    told = []
+    said = correctness.followed(
+        [sys.executable, "-c", f"print(*{lines}, sep='\\n')"], lambda *share: told.append(share)
+    )
+    assert told == [(1, 100), (50, 100), (100, 100)] and said.splitlines() == lines
+
+
+def test_checks_that_are_given_up_leave_no_process(checkout):
+    def interrupted(done, total):
+        raise KeyboardInterrupt
+
+    endless = "import time; print('[ 1%]', flush=True); time.sleep(600)"
+    since_s = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        correctness.followed([sys.executable, "-c", endless], interrupted)
+    assert time.monotonic() - since_s < 60
