@@ -42,7 +42,6 @@ MOST_AT_ONCE = 64  # results that wait for one synchronisation, and
 MOST_BYTES_AT_ONCE = 2**31
 COPY_BYTES = 2**28  # beyond every cache, and 1 % of the smallest memory
 TINY = 1000
-OTHERS = {"torch": ("MLX_",), "mlx": ("TORCH_", "PYTORCH_")}  # settings that a framework does not read
 REFUSED = 2  # exit status: a wrong call, or a rate that cannot be
 
 
@@ -114,8 +113,6 @@ def in_a_child(backend, machine: schema.Hardware) -> Ceiling | None:
 def key(backend, machine: schema.Hardware) -> str:
     """A hash of all that a rate can hang on: chip, limits, versions, settings, power source."""
     software = identity.software(backend, backend.can_compile()).model_dump(exclude={"compiled"})
-    others = OTHERS.get(backend.name.split("-")[0], ())  # MLX's are set by looking whether it is there
-    software["environment"] = {k: v for k, v in software["environment"].items() if not k.startswith(others)}
     parts = [
         METHOD,
         software,

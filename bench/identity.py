@@ -13,6 +13,7 @@ from bench import hardware
 from reports import schema
 
 ROOT = Path(__file__).parent.parent
+OTHERS = {"torch": ("MLX_",), "mlx": ("TORCH_", "PYTORCH_")}  # settings that a framework does not read
 
 
 def of_run(order, job, prepared) -> schema.Identity:
@@ -45,7 +46,8 @@ def suite_version() -> str:
 
 
 def software(backend, compiled: bool) -> schema.Software:
-    """Versions and environment of this process."""
+    """Versions and environment of this process, without the other framework's: MLX's is set by looking for MLX."""
+    others = OTHERS.get(backend.name.split("-")[0], ())
     os_name, os_build = hardware.operating_system()
     return schema.Software(
         os=os_name,
@@ -56,7 +58,7 @@ def software(backend, compiled: bool) -> schema.Software:
         frameworks=backend.versions(),
         blas=backend.blas(),
         compiled=compiled,
-        environment=hardware.environment(),
+        environment={k: v for k, v in hardware.environment().items() if not k.startswith(others)},
     )
 
 

@@ -107,7 +107,7 @@ def a_driver(checkout, monkeypatch):
 
 
 def a_setting(checkout, monkeypatch):
-    monkeypatch.setenv("MLX_ENABLE_TF32", "7")
+    monkeypatch.setenv("TORCH_BLAS_PREFER_CUBLASLT", "7")
 
 
 CHANGES = [edited, added, moved, a_snapshot, a_release, a_library, a_blas, a_chip, a_driver, a_setting]
@@ -119,6 +119,13 @@ def test_what_has_changed_is_asked_again(change, checkout, monkeypatch):
     change(checkout, monkeypatch)
     checkout.ask()
     assert checkout.asked == 2
+
+
+def test_a_setting_of_the_other_framework_is_none_of_ours(checkout, monkeypatch):
+    checkout.ask()
+    monkeypatch.setenv("MLX_ENABLE_TF32", "7")
+    checkout.ask()
+    assert checkout.asked == 1
 
 
 def test_recheck_asks_again(checkout):
