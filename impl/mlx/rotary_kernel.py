@@ -1,8 +1,7 @@
 """rms_norm(rope(x)) of bfloat16 heads on CUDA: one pass forward, one backward, keeping the result and a number a head.
 
-MLX's own kernels take five passes, and its norm gives 64 threads to a row that needs 16. Both of these are 3 % of a
-step's kernels on an H200 at preset h100 (`python -m bench.kernels mlx-cuda`); what that gained is told in
-`reports/findings/mlx-cuda-step.md`. The gradient needs the result only: with y = r / rms(r),
+MLX's own kernels take five passes, and its norm gives 64 threads to a row that needs 16. What that gained
+is told in `reports/findings/mlx-cuda-step.md`. The gradient needs the result only: with y = r / rms(r),
 dL/dr = (dL/dy - y mean(y dL/dy)) / rms(r), and back through the rotation by the opposite angle.
 B batch, T tokens, H heads, D head size. Test with `pytest -m fast -k gpt --backend mlx-cuda`; without a GPU, with
 `pytest -m meta -k cuda_kernels`.
