@@ -18,7 +18,7 @@ BLOCK = 16  # steps that a loss is averaged over: of equal sizes and text, each 
 # later ones (1.9 %); 10 seeds of tiny in float32 are within 1.4 %, and precisions as near as seeds.
 EARLY_LOSS, LOSS = 0.12, 0.056
 # Seeds of preset cpu end 0.32 % apart, of tiny with equal tokens 0.13 to 0.36 % (two each); by `bench.noise` their
-# standard deviation is 0.15 % (0.09 to 0.43).
+# standard deviation is 0.21 % (0.15 to 0.39).
 SCORE = 0.03
 ANNEALED = 0.9  # of the schedule: from there on a score is that of a whole run
 FACTS = {"tokens": "result", "unigram_nats": "result", "train_tokens": "run"}
