@@ -129,7 +129,8 @@ class Session:
         self.trainer = trainer
 
     def step(self, grads: Params, hyper: Hyper) -> Params:
-        self.trainer.update(grads, hyper)
+        held = {name: self.trainer.backend.array(grads[name], "float32") for name in self.trainer.params}
+        self.trainer.update(held, self.trainer.rates(hyper))
         return self.trainer.parameters()
 
     def state(self) -> Params:

@@ -78,8 +78,8 @@ def _ours(recipe: Recipe, backend, micro_batches):
 
     def update():
         _, grads = trainer.loss_and_grads(*micro_batches[0])
-        rates = trainer._rates(hyper)
-        return lambda: trainer._update(grads, rates)
+        rates = trainer.rates(hyper)
+        return lambda: trainer.update(grads, rates)
 
     return {"step": lambda: lambda: trainer.step(micro_batches, hyper), "update": update}
 

@@ -5,6 +5,7 @@ Run with `pytest -m meta bench/meta/test_throughput.py`.
 
 import json
 import platform
+from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
 
@@ -58,7 +59,7 @@ def timed(call, sets=3) -> Benchmark:
     inputs = [(rng.standard_normal((8, 8)),) for _ in range(sets)]
     made = case.Case(operation="twice", shape="8x8", precision="float32", call=call, inputs=inputs)
     try:
-        case.run(made, benchmark, Host(), 0.001)
+        case.run(made, benchmark, Host(), 0.001, 0.0)
     except case.WrongOutput:
         assert benchmark.has_error or not benchmark.extra_info  # no file holds it
         raise
@@ -190,6 +191,17 @@ def test_samples_are_seconds_a_call():
     assert saved.Row.of(entry("gemm", [0.2, 0.4], calls=2)).samples_s == (0.1, 0.2)
 
 
+def test_rows_of_two_clocks_are_not_compared(tmp_path, capsys):
+    old, new = (written(tmp_path / f"{i}.json", 1.0, i) for i in range(2))
+    document = json.loads(new.read_text())
+    document["benchmarks"][0]["extra_info"]["clock"] = "device"
+    new.write_text(json.dumps(document))
+    command.main([str(old), str(new)])
+    output = capsys.readouterr().out
+    assert "19 rows: 19 SAME" in output
+    assert "timed by the wall's clock and the device's, not compared: op 0" in output
+
+
 def test_few_samples_allow_no_verdict(tmp_path):
     rows = {("op",): saved.Row.of(entry("op", [1.0, 1.0, 1.0]))}
     changes = list(compare(rows, rows).values())
@@ -224,6 +236,9 @@ def test_what_is_above_the_roof_noisy_or_slowed_is_flagged():
     assert table.flags(saved.Row.of(disturbed), None) == ["others busy 40%", "throttled"]
     quiet = saved.Row.of(entry("gemm", [20 + i % 2 / 10 for i in range(20)], calls=1))
     assert table.flags(quiet, table.position(quiet, ceiling)) == []
+    launched = replace(quiet, flop=1, bytes=None)
+    limits = [table.position(replace(launched, clock=clock), ceiling).limit for clock in ("wall", "device")]
+    assert limits == ["launch", "compute"]
     assert table.position(quiet, None) is None and "-" in table.line(quiet, None)
 
 

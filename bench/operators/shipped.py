@@ -27,7 +27,9 @@ def run(backend, trainer, prefetch, policy: str, model: Model = MODEL) -> None:
     backend.numpy(shipped.logits(tokens))
     shipped.activations(tokens)
     shipped.load(shipped.state())
-    shipped.update(shipped.parameters(), recipe.schedule.at(1, 1.0))
+    grads = {name: backend.array(x, "float32") for name, x in shipped.parameters().items()}
+    shipped.update(grads, shipped.rates(recipe.schedule.at(1, 1.0)))
+    backend.sync(shipped.params, shipped.moments)
 
 
 def meta_backend():

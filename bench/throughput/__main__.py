@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'new/old':>8}{'interval':>16}  verdict")
     for key, change in changes.items():
         print(line(key, change))
+    for key in sorted((old.keys() & new.keys()) - changes.keys()):
+        print(f"timed by the {old[key].clock}'s clock and the {new[key].clock}'s, not compared: {' '.join(key)}")
     for name, keys in (("old", old.keys() - new.keys()), ("new", new.keys() - old.keys())):
         for key in sorted(keys):
             print(f"only in the {name} run: {' '.join(key)}")

@@ -24,10 +24,10 @@ def interval(row: Row) -> tuple[float, float]:
 
 
 def compare(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> dict[tuple, Comparison]:
-    """New against old for each row that both runs have."""
+    """New against old for each row that both runs have, timed by the same clock."""
+    both = ((key, old[key], new[key]) for key in sorted(old.keys() & new.keys()))
     return {
-        key: independent(old[key].samples_s, new[key].samples_s, (old[key].visits, new[key].visits))
-        for key in sorted(old.keys() & new.keys())
+        key: independent(a.samples_s, b.samples_s, (a.visits, b.visits)) for key, a, b in both if a.clock == b.clock
     }
 
 

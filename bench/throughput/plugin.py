@@ -15,7 +15,7 @@ from bench import identity, sensors
 from bench.measure import WARNINGS, probe_gemm
 from bench.meter import Meter
 from bench.subject import NotSupported
-from bench.throughput import case, saved, sizes, table
+from bench.throughput import case, clock, saved, sizes, table
 from impl import backend as backends
 from reports.flags import flags
 from reports.record import require_folder
@@ -80,6 +80,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("bench"):
             item.add_marker(pytest.mark.filterwarnings(*WARNINGS))
+            item.add_marker(pytest.mark.benchmark(timer=clock.read))
     odd = [item for item in items if not _fits(config, item)]
     if odd:
         config.hook.pytest_deselected(items=odd)
@@ -156,7 +157,8 @@ def measure(config, benchmark, first: bool, build, backend) -> None:
         if backend and name not in config.stash[PROBES]:
             config.stash[PROBES][name] = [_probe(config, backend, "before")]
         with Meter(lambda: sensors.read(name)) as meter:
-            case.run(build(), benchmark, backend, _sizes(config, name).budget_s / case.VISITS, first)
+            chosen = _sizes(config, name)
+            case.run(build(), benchmark, backend, chosen.budget_s / case.VISITS, chosen.settle_s, first)
         benchmark.extra_info |= {"throttled": meter.throttled, "background": meter.background}
     except NotSupported as error:
         pytest.skip(str(error))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import ceiling, hardware, identity
+from bench.throughput.clock import WALL
 from impl import backend as backends
 from reports.ceiling import Ceiling
 from reports.peaks import ImpossibleRate
@@ -37,6 +38,7 @@ class Row:
     throttled: str | None = None  # as in a report's state
     background: float | None = None
     visits: int = 1  # stretches of the session that the samples were taken in
+    clock: str = WALL
 
     @classmethod
     def of(cls, benchmark: dict[str, Any]) -> "Row":
@@ -48,7 +50,8 @@ class Row:
         names = ("backend", "operation", "shape", "precision")
         work = {name: told[name] for name in ("flop", "bytes", "tokens", "peak_bytes")}
         around = {name: told.get(name) for name in ("throttled", "background")}
-        return cls(**{name: str(told[name]) for name in names}, **work, **around, samples_s=samples_s)
+        more = {"samples_s": samples_s, "clock": str(told.get("clock", WALL))}
+        return cls(**{name: str(told[name]) for name in names}, **work, **around, **more)
 
     @property
     def key(self) -> tuple[str, str, str, str]:

@@ -11,7 +11,7 @@ from impl.spec import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Shapes of each operation; `budget_s` of samples for each row."""
+    """Shapes of each operation; `budget_s` of samples for each row, after `settle_s` of others that do not count."""
 
     gemm: tuple[tuple[str, int], ...]  # (precision, n) of an n x n x n product
     rows: tuple[tuple[int, int], ...]  # (N, C)
@@ -20,6 +20,7 @@ class Sizes:
     stacks: tuple[tuple[int, int, int], ...]  # (S, m, n)
     evaluation_rows: int
     budget_s: float
+    settle_s: float
 
 
 def _products(float32: tuple[int, ...], bfloat16: tuple[int, ...]) -> tuple[tuple[str, int], ...]:
@@ -35,6 +36,7 @@ CPU = Sizes(
     stacks=((4, 128, 128), (2, 512, 128)),
     evaluation_rows=16,
     budget_s=0.5,
+    settle_s=0.05,
 )
 CPU_FULL = replace(
     CPU,
@@ -54,6 +56,7 @@ GPU = Sizes(
     stacks=((32, 512, 512), (8, 2048, 512)),
     evaluation_rows=128,
     budget_s=1.0,
+    settle_s=0.45,
 )
 GPU_FULL = replace(
     GPU,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 
 from bench.ceiling import Position, roofline
+from bench.throughput.clock import WALL
 from bench.throughput.compare import interval
 from bench.throughput.saved import Row
 from bench.verdict import LEAST
@@ -25,8 +26,9 @@ def show(rows: Iterable[Row], reporter, ceilings: Mapping[str, Ceiling | None]) 
 
 
 def position(row: Row, ceiling: Ceiling | None) -> Position | None:
-    """Where a call stands under the roof of its backend."""
-    return roofline(row.flop or 0, row.bytes or 0, median(row.samples_s), ceiling, row.precision)
+    """Where a call stands under the roof of its backend. By the device's clock no launch is waited for."""
+    launches = int(row.clock == WALL)
+    return roofline(row.flop or 0, row.bytes or 0, median(row.samples_s), ceiling, row.precision, launches)
 
 
 def line(row: Row, place: Position | None) -> str:

@@ -49,7 +49,7 @@ class Trainer:
 
         Waits once, at the end, for the loss, the parameters and the optimizer's state.
         """
-        rates = self._rates(hyper)  # first: sent later, it would wait for all that is under way
+        rates = self.rates(hyper)  # first: sent later, it would wait for all that is under way
         losses, grads = [], None
         for inputs, targets in micro_batches:
             loss, new = self.loss_and_grads(inputs, targets)
@@ -58,7 +58,7 @@ class Trainer:
             mx.async_eval(loss, grads)  # starts the work without waiting, so that the graph does not grow
         if len(losses) > 1:
             grads = {name: grad / len(losses) for name, grad in grads.items()}
-        norm = self._compiled_update(grads, rates)
+        norm = self.update(grads, rates)
         loss = sum(losses) / len(losses)
         self.backend.sync(loss, norm, self.params, self.moments)
         return loss.item(), norm.item()
@@ -68,11 +68,15 @@ class Trainer:
         loss, grads = self._loss_and_grads(self._tokens(inputs), self._tokens(targets))
         return loss, dict(tree_flatten(grads))
 
-    def update(self, grads: dict[str, np.ndarray], hyper: Hyper) -> None:
-        """The optimizer's part of a step, from gradients by upstream name."""
-        grads = {name: self.backend.array(grads[name], "float32") for name in self.params}
-        self._compiled_update(grads, self._rates(hyper))
-        self.backend.sync(self.params, self.moments)
+    def rates(self, hyper: Hyper):  # -> (groups, 3)
+        """Every group's rates for the coming step, as one array, so that new values compile nothing anew."""
+        self.steps += 1
+        rates = [_rule(group).rates(group.rule, group.lr, hyper, self.steps) for group in self.groups]
+        return self.backend.array(np.array(rates, np.float32))
+
+    def update(self, grads, rates):  # {name: float32}, (groups, 3) -> () float32, the norm of the gradients
+        """The optimizer's part of a step, from gradients on the device; does not wait for it."""
+        return self._compiled_update(grads, rates)
 
     def nats(self, inputs, targets):  # 2 x (B, T) -> (B,) float32
         """Each row's sum over targets that are not -1, on the device."""
@@ -116,12 +120,6 @@ class Trainer:
         seconds = {name: muon.second_shape(s) if isinstance(matrices(name), Muon) else s for name, s in shapes.items()}
         zeros = {f"first.{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
         return zeros | {f"second.{name}": np.zeros(shape, np.float32) for name, shape in seconds.items()}
-
-    def _rates(self, hyper: Hyper):  # -> (groups, 3)
-        """Every group's rates for the coming step, as one array, so that new values compile nothing anew."""
-        self.steps += 1
-        rates = [_rule(group).rates(group.rule, group.lr, hyper, self.steps) for group in self.groups]
-        return self.backend.array(np.array(rates, np.float32))
 
     def _update(self, grads, rates):  # -> () float32, the norm of the gradients
         params = self.params

@@ -42,7 +42,7 @@ class Trainer:
 
         Waits once, at the end, for the loss, the parameters and the optimizer's state.
         """
-        rates = self._rates(hyper)  # first: sent later, it would wait for all that is under way
+        rates = self.rates(hyper)  # first: sent later, it would wait for all that is under way
         losses, grads = [], None
         for inputs, targets in micro_batches:
             loss, new = self.loss_and_grads(inputs, targets)
@@ -52,7 +52,7 @@ class Trainer:
             grads = new
         if len(losses) > 1:
             torch._foreach_div_(list(grads.values()), len(losses))
-        norm = self._update(grads, rates)
+        norm = self.update(grads, rates)
         loss = sum(losses) / len(losses)
         self.backend.sync(loss, norm, self.params, self.moments)
         return float(loss), float(norm)
@@ -63,11 +63,21 @@ class Trainer:
         grads = torch.autograd.grad(loss, list(self.params.values()))
         return loss.detach(), dict(zip(self.params, grads, strict=True))
 
-    def update(self, grads: dict[str, np.ndarray], hyper: Hyper) -> None:
-        """The optimizer's part of a step, from gradients by upstream name."""
-        grads = {name: self.backend.array(grads[name], "float32") for name in self.params}
-        self._update(grads, self._rates(hyper))
-        self.backend.sync(self.params, self.moments)
+    def rates(self, hyper: Hyper):  # -> (groups, 3)
+        """Every group's rates for the coming step, as one array, so that new values compile nothing anew."""
+        self.steps += 1
+        rates = [_rule(group).rates(group.rule, group.lr, hyper, self.steps) for group in self.groups]
+        return self.backend.array(np.array(rates, np.float32))
+
+    @torch.no_grad()
+    def update(self, grads, rates):  # {name: float32}, (groups, 3) -> () float32, the norm of the gradients
+        """The optimizer's part of a step, from gradients on the device; does not wait for it."""
+        held = [[self._gathered(group, x) for x in (self.params, grads)] for group in self.groups]
+        new = self._compiled_advance(held, self.moments, rates)
+        self.moments = [moments for _, *moments in new]
+        each = [zip(group.names, params, strict=True) for group, (params, *_) in zip(self.groups, new, strict=True)]
+        self._write({name: param for params in each for name, param in params})
+        return nn.utils.get_total_norm(grads.values())
 
     @torch.no_grad()
     def nats(self, inputs, targets):  # 2 x (B, T) -> (B,) float32
@@ -114,21 +124,6 @@ class Trainer:
         seconds = {name: muon.second_shape(s) if isinstance(matrices(name), Muon) else s for name, s in shapes.items()}
         zeros = {f"first.{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
         return zeros | {f"second.{name}": np.zeros(shape, np.float32) for name, shape in seconds.items()}
-
-    def _rates(self, hyper: Hyper):  # -> (groups, 3)
-        """Every group's rates for the coming step, as one array, so that new values compile nothing anew."""
-        self.steps += 1
-        rates = [_rule(group).rates(group.rule, group.lr, hyper, self.steps) for group in self.groups]
-        return self.backend.array(np.array(rates, np.float32))
-
-    @torch.no_grad()
-    def _update(self, grads, rates):  # -> () float32, the norm of the gradients
-        held = [[self._gathered(group, x) for x in (self.params, grads)] for group in self.groups]
-        new = self._compiled_advance(held, self.moments, rates)
-        self.moments = [moments for _, *moments in new]
-        each = [zip(group.names, params, strict=True) for group, (params, *_) in zip(self.groups, new, strict=True)]
-        self._write({name: param for params in each for name, param in params})
-        return nn.utils.get_total_norm(grads.values())
 
     def _advance(self, held, moments, rates):  # [parameters, gradients] and [first, second] of each group
         """Every group's new parameters and moments, in one function, so that it compiles into one call."""

@@ -1,0 +1,107 @@
+"""What a benchmark's clock reads where launching takes longer than the work, on a made-up CUDA device and its host.
+
+`pytest -m meta bench/meta/test_clock.py`
+"""
+
+from types import SimpleNamespace
+
+import pytest
+
+from bench.throughput import clock
+from bench.throughput.clock import DEVICE, LONGEST_S, WALL, Clock
+
+pytestmark = pytest.mark.meta
+GPU_HZ = 1.9e9
+
+
+class Machine:
+    """A host whose launches take their time, and a device that does one thing after another: all that torch is asked.
+
+    `now_s` is the host's time, `free_s` when the device is through with what it was given.
+    """
+
+    def __init__(self, monkeypatch):
+        self.now_s = self.free_s = self.waited_s = 0.0
+        monkeypatch.setattr(clock.time, "perf_counter", lambda: self.now_s)
+        machine = self
+
+        class Event:
+            def __init__(self, enable_timing):
+                assert enable_timing
+
+            def record(self):
+                self.at_s = max(machine.free_s, machine.now_s)
+
+            def elapsed_time(self, other):
+                assert machine.now_s >= other.at_s, "an event that has not come to pass has no time"
+                return (other.at_s - self.at_s) * 1e3
+
+        self.torch = SimpleNamespace(cuda=SimpleNamespace(Event=Event, _sleep=self.sleep))
+        self.backend = SimpleNamespace(name="torch-cuda", torch=self.torch)
+
+    def sleep(self, ticks):
+        self.waited_s += ticks / GPU_HZ
+        self.work(ticks / GPU_HZ)
+
+    def work(self, device_s):
+        self.free_s = max(self.free_s, self.now_s) + device_s
+
+    def launch(self, host_s, device_s, calls=10):
+        for _ in range(calls):
+            self.now_s += host_s
+            self.work(device_s)
+        return calls
+
+    def wait(self, _=None):
+        self.now_s = max(self.now_s, self.free_s)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    return Machine(monkeypatch)
+
+
+def sample_s(timer, machine, host_s, device_s) -> float:
+    """Of ten calls, as pytest-benchmark takes it."""
+    start_s = timer.read()
+    assert timer.timed(lambda: machine.launch(host_s, device_s), machine.wait) == 10
+    return timer.read() - start_s
+
+
+@pytest.mark.parametrize(("host_s", "device_s"), [(1e-3, 1e-4), (1e-4, 1e-3), (1e-3, 1e-3)])
+def test_the_device_is_timed_however_long_launching_takes(machine, host_s, device_s):
+    timer = Clock()
+    timer.follow(machine.backend, waits=False)
+    assert timer.kind == DEVICE
+    sample_s(timer, machine, host_s, device_s)  # it knows of no launch yet
+    for slower in (1, 1.3, 0.7, 1.2):  # the host's speed is its own
+        assert sample_s(timer, machine, slower * host_s, device_s) == pytest.approx(10 * device_s)
+
+
+def test_a_first_launch_that_compiles_is_not_waited_for(machine):
+    timer = Clock()
+    timer.follow(machine.backend, waits=False)
+    sample_s(timer, machine, 10.0, 1e-4)
+    for _ in range(30):
+        before_s = machine.waited_s
+        sample_s(timer, machine, 1e-5, 1e-4)
+        assert machine.waited_s - before_s <= 1.6 * LONGEST_S
+    assert machine.waited_s - before_s < 2e-4
+
+
+@pytest.mark.parametrize(("name", "waits"), [("torch-cuda", True), ("mlx-cuda", False), ("torch-cpu", False)])
+def test_what_waits_for_itself_or_has_no_events_is_timed_by_the_wall(machine, name, waits):
+    machine.backend.name = name
+    timer = Clock()
+    timer.follow(machine.backend, waits)
+    assert timer.kind == WALL
+    assert sample_s(timer, machine, 1e-3, 1e-4) == pytest.approx(10e-3 + 1e-4)
+    assert not machine.waited_s
+
+
+def test_after_a_device_the_wall_is_read_again(machine):
+    timer = Clock()
+    timer.follow(machine.backend, waits=False)
+    timer.follow(None, waits=True)
+    machine.now_s = 7.0
+    assert timer.kind == WALL and timer.read() == 7.0
