@@ -36,12 +36,14 @@ class Machine:
                 assert machine.now_s >= other.at_s, "an event that has not come to pass has no time"
                 return (other.at_s - self.at_s) * 1e3
 
-        self.torch = SimpleNamespace(cuda=SimpleNamespace(Event=Event, _sleep=self.sleep))
-        self.backend = SimpleNamespace(name="torch-cuda", torch=self.torch)
+        torch = SimpleNamespace(cuda=SimpleNamespace(Event=Event, _sleep=lambda ticks: self.sleep(ticks / GPU_HZ)))
+        core = SimpleNamespace(uint32="uint32", array=lambda values, _: values, async_eval=lambda _: None)
+        self.backends = [SimpleNamespace(name="torch-cuda", torch=torch), SimpleNamespace(name="mlx-cuda", mx=core)]
+        monkeypatch.setattr(clock.Mlx, "_hold", lambda queue, ahead_s: self.sleep(ahead_s))
 
-    def sleep(self, ticks):
-        self.waited_s += ticks / GPU_HZ
-        self.work(ticks / GPU_HZ)
+    def sleep(self, seconds):
+        self.waited_s += seconds
+        self.work(seconds)
 
     def work(self, device_s):
         self.free_s = max(self.free_s, self.now_s) + device_s
@@ -68,19 +70,21 @@ def sample_s(timer, machine, host_s, device_s) -> float:
     return timer.read() - start_s
 
 
+@pytest.mark.parametrize("which", [0, 1], ids=["torch", "mlx"])
 @pytest.mark.parametrize(("host_s", "device_s"), [(1e-3, 1e-4), (1e-4, 1e-3), (1e-3, 1e-3)])
-def test_the_device_is_timed_however_long_launching_takes(machine, host_s, device_s):
+def test_the_device_is_timed_however_long_launching_takes(machine, which, host_s, device_s):
     timer = Clock()
-    timer.follow(machine.backend, waits=False)
+    timer.follow(machine.backends[which], waits=False)
     assert timer.kind == DEVICE
     sample_s(timer, machine, host_s, device_s)  # it knows of no launch yet
     for slower in (1, 1.3, 0.7, 1.2):  # the host's speed is its own
         assert sample_s(timer, machine, slower * host_s, device_s) == pytest.approx(10 * device_s)
 
 
-def test_a_first_launch_that_compiles_is_not_waited_for(machine):
+@pytest.mark.parametrize("which", [0, 1], ids=["torch", "mlx"])
+def test_a_first_launch_that_compiles_is_not_waited_for(machine, which):
     timer = Clock()
-    timer.follow(machine.backend, waits=False)
+    timer.follow(machine.backends[which], waits=False)
     sample_s(timer, machine, 10.0, 1e-4)
     for _ in range(30):
         before_s = machine.waited_s
@@ -89,11 +93,10 @@ def test_a_first_launch_that_compiles_is_not_waited_for(machine):
     assert machine.waited_s - before_s < 2e-4
 
 
-@pytest.mark.parametrize(("name", "waits"), [("torch-cuda", True), ("mlx-cuda", False), ("torch-cpu", False)])
-def test_what_waits_for_itself_or_has_no_events_is_timed_by_the_wall(machine, name, waits):
-    machine.backend.name = name
+@pytest.mark.parametrize(("name", "waits"), [("torch-cuda", True), ("mlx-metal", False), ("torch-cpu", False)])
+def test_what_waits_for_itself_or_has_no_queue_is_timed_by_the_wall(machine, name, waits):
     timer = Clock()
-    timer.follow(machine.backend, waits)
+    timer.follow(SimpleNamespace(name=name), waits)
     assert timer.kind == WALL
     assert sample_s(timer, machine, 1e-3, 1e-4) == pytest.approx(10e-3 + 1e-4)
     assert not machine.waited_s
@@ -101,7 +104,7 @@ def test_what_waits_for_itself_or_has_no_events_is_timed_by_the_wall(machine, na
 
 def test_after_a_device_the_wall_is_read_again(machine):
     timer = Clock()
-    timer.follow(machine.backend, waits=False)
+    timer.follow(machine.backends[0], waits=False)
     timer.follow(None, waits=True)
     machine.now_s = 7.0
     assert timer.kind == WALL and timer.read() == 7.0

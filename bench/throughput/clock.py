@@ -1,8 +1,8 @@
-"""The clock of a benchmark: the wall's or, for work that torch queues on a CUDA device, that device's own.
+"""The clock of a benchmark: the wall's or, for work that is queued on a CUDA device, that device's own.
 
-A GPU works off a queue. Where launching takes longer than the work, the wall times Python: on an H200 the gradients of
-attention took 0.53 to 1.0 ms, as the host pleased. In training the host is ahead, so here it is too: the device is told
-to wait until all is queued, and two events in its queue say what it took. MLX and MPS have no wait to queue behind.
+A GPU works off a queue. Where launching takes longer than the work, the wall times the host: on an H200 the gradients
+of attention took 0.53 to 1.0 ms, as Python pleased. In training the host is ahead, so here it is too: the device is
+told to wait until all is queued. MPS and Metal have nothing that waits so.
 
 Test with `pytest -m meta bench/meta/test_clock.py`.
 """
@@ -13,7 +13,6 @@ from typing import Any
 
 AHEAD, FORGOTTEN = 1.5, 0.8  # the wait, in the longest launch of late; what is left of one after each later
 LONGEST_S = 0.04  # a launch that compiles, or itself waits for the device, is not waited for
-TICKS_PER_S = 2e9  # a wait is counted in ticks of the GPU's clock, which is slower, so that it is no shorter than asked
 WALL, DEVICE = "wall", "device"
 
 
@@ -21,42 +20,89 @@ class Clock:
     """`read` is pytest-benchmark's timer; `follow` says, before a case, what it reads."""
 
     def __init__(self):
-        self._torch, self._device_s, self._launch_s = None, 0.0, 0.0
+        self._queue, self._device_s, self._launch_s = None, 0.0, 0.0
 
     @property
     def kind(self) -> str:
         """WALL or DEVICE."""
-        return DEVICE if self._torch else WALL
+        return DEVICE if self._queue else WALL
 
     def follow(self, backend, waits: bool) -> None:
         """The device's own clock, where it has one and the work does not wait for itself. `backend` may be None."""
-        queued = backend is not None and backend.name == "torch-cuda" and not waits
-        self._torch, self._device_s, self._launch_s = backend.torch if queued else None, 0.0, 0.0
+        queue = None if backend is None or waits else QUEUES.get(backend.name)
+        self._queue, self._device_s, self._launch_s = queue and queue(backend), 0.0, 0.0
 
     def read(self) -> float:
         """Seconds since some moment; the device's stand still while nothing is timed."""
-        return self._device_s if self._torch else time.perf_counter()
+        return self._device_s if self._queue else time.perf_counter()
 
     def timed(self, launch: Callable[[], Any], wait: Callable[[Any], object]) -> Any:
         """What `launch` returns, after `wait` has waited for it."""
-        if not self._torch:
+        if not self._queue:
             output = launch()
             wait(output)
             return output
-        cuda = self._torch.cuda
-        start, end = (cuda.Event(enable_timing=True) for _ in range(2))
-        cuda._sleep(int(AHEAD * self._launch_s * TICKS_PER_S))
+        output, launch_s, device_s = self._queue.timed(AHEAD * self._launch_s, launch, wait)
+        self._device_s += device_s
+        self._launch_s = min(LONGEST_S, max(launch_s, FORGOTTEN * self._launch_s))
+        return output
+
+
+class Torch:
+    """Two events in the queue say what is between them took."""
+
+    TICKS_PER_S = 2e9  # a wait is counted in ticks of the GPU's clock, which is slower: it is no shorter than asked
+
+    def __init__(self, backend):
+        self.cuda = backend.torch.cuda
+
+    def timed(self, ahead_s: float, launch, wait) -> tuple[Any, float, float]:
+        """The output, seconds of the launch, seconds on the device."""
+        start, end = (self.cuda.Event(enable_timing=True) for _ in range(2))
+        self.cuda._sleep(int(ahead_s * self.TICKS_PER_S))
         start.record()
         begun_s = time.perf_counter()
         output = launch()
         launch_s = time.perf_counter() - begun_s
         end.record()
         wait(output)
-        self._device_s += start.elapsed_time(end) / 1e3
-        self._launch_s = min(LONGEST_S, max(launch_s, FORGOTTEN * self._launch_s))
-        return output
+        return output, launch_s, start.elapsed_time(end) / 1e3
 
 
+class Mlx:
+    """MLX has no events that tell the time: the wait is one of so many nanoseconds, which are taken off."""
+
+    HOLD = """
+        unsigned long long start, now;
+        asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(start));
+        do asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now)); while (now - start < nanoseconds[0]);
+        held[0] = 1;
+    """
+
+    def __init__(self, backend):
+        self.mx = backend.mx
+
+    def timed(self, ahead_s: float, launch, wait) -> tuple[Any, float, float]:
+        """The output, seconds of the launch, seconds on the device."""
+        self._hold(ahead_s)
+        begun_s = time.perf_counter()
+        output = launch()
+        self.mx.async_eval(output)
+        launch_s = time.perf_counter() - begun_s
+        wait(output)
+        return output, launch_s, time.perf_counter() - begun_s - ahead_s
+
+    def _hold(self, ahead_s: float) -> None:
+        from impl.mlx import cuda
+
+        uint32 = self.mx.uint32
+        nanoseconds = self.mx.array([round(ahead_s * 1e9)], uint32)
+        self.mx.async_eval(
+            cuda.launch("hold", self.HOLD, {"nanoseconds": nanoseconds}, {"held": ((1,), uint32)}, {}, 1, 1)
+        )
+
+
+QUEUES = {"torch-cuda": Torch, "mlx-cuda": Mlx}
 CLOCK = Clock()  # one, because pytest-benchmark takes its timer when tests are collected
 
 
