@@ -54,7 +54,7 @@ class Case:
 def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first: bool = True) -> None:
     """Fill `benchmark` with samples of one visit, about `budget_s`, after others that settle the device's clocks.
 
-    The `first` visit settles for `settle_s`, others for a third of it, and asks for the peak memory. Raises
+    The `first` visit settles for `settle_s`, others for a sixth of it, and asks for the peak memory. Raises
     WrongOutput; its samples then do not count.
     """
     CLOCK.follow(backend, case.waits)
@@ -74,7 +74,7 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
         first = next(turn) * calls
         return ([case.inputs[(first + i) % len(case.inputs)] for i in range(calls)],), {}
 
-    sample_s = _settle(lambda: target.of(*rotated()[0]), settle_s if first else settle_s / 3)
+    sample_s = _settle(lambda: target.of(*rotated()[0]), settle_s if first else settle_s / 6)
     least = -(-LEAST // VISITS)
     least = least if least * sample_s < STRETCHED * budget_s else FEWEST
     rounds = int(np.clip(budget_s / sample_s, least, MOST))
@@ -186,9 +186,16 @@ def leaves(tree) -> list:
     return [leaf for branch in tree for leaf in leaves(branch)] if isinstance(tree, (list, tuple)) else [tree]
 
 
-def release() -> None:
-    """Give freed device memory back, so that neither the next case nor the other framework lacks it."""
+def release(lasting: bool = True) -> None:
+    """Give freed device memory back, so that neither the next case nor the other framework lacks it.
+
+    Without `lasting`, what outlived an earlier call is not looked at: a compiler's modules take Python's collector 0.2
+    s each time, before a timing and in it.
+    """
+    if lasting:
+        gc.unfreeze()
     gc.collect()
+    gc.freeze()
     torch, mx = sys.modules.get("torch"), sys.modules.get("mlx.core")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

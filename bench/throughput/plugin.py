@@ -3,7 +3,6 @@
 The root `conftest.py` names it as a plugin. Test with `pytest -m meta bench/meta/test_throughput.py`.
 """
 
-import gc
 import os
 from datetime import datetime, timezone
 from functools import partial
@@ -89,13 +88,6 @@ def pytest_collection_modifyitems(config, items):
         _take_turns(items, config.backends)
 
 
-def pytest_collection_finish(session):
-    """Python's collector looks at what was imported and collected no more: 0.17 s each time, before and in a timing."""
-    if _asked(session.config):
-        gc.collect()
-        gc.freeze()
-
-
 def _take_turns(items, names: list[str]) -> None:
     """All first visits, then all second ones; but a GPU's trainer, which compiles, is built once for all its visits."""
     params = {item: getattr(getattr(item, "callspec", None), "params", {}) for item in items}
@@ -152,7 +144,7 @@ def measured(request, benchmark, visit):
 def measure(config, benchmark, first: bool, build, backend) -> None:
     """The case of `build()` into `benchmark`, with what disturbed it; `backend` is None for the host's own work."""
     name = backend.name if backend else "torch-cpu"  # whose sensors and sizes are the host's
-    case.release()
+    case.release(lasting=False)
     try:
         if backend and name not in config.stash[PROBES]:
             config.stash[PROBES][name] = [_probe(config, backend, "before")]
@@ -167,7 +159,7 @@ def measure(config, benchmark, first: bool, build, backend) -> None:
             raise
         pytest.skip(f"out of memory: {str(error).splitlines()[0][:200]}")
     finally:
-        case.release()
+        case.release(lasting=False)
 
 
 def _probe(config, backend, when: str):
