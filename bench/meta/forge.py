@@ -6,7 +6,6 @@ Test with `pytest -m meta bench/meta/test_share_git.py`.
 import io
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -71,8 +70,6 @@ class Forge:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # A test run in the background ignores Ctrl-C, and so would this.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def share(self, *arguments: str | Path, answer: str = "", **environment: str) -> tuple[int, str]:

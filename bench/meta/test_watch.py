@@ -271,14 +271,7 @@ def test_in_a_terminal_it_takes_the_screen_and_gives_it_back(tmp_path):
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "bench.watch", str(tmp_path)]
     size = {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-    with subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **size},
-        stdout=theirs,
-        # A test run in the background ignores Ctrl-C, and so would this.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as child:
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **size}, stdout=theirs) as child:
         os.close(theirs)
         seen = b""
         while b"no earlier run here" not in seen:
