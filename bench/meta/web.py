@@ -55,6 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
         steps = [unquote(step) for step in parts.path.strip("/").split("/")]
         if steps[:2] == ["api", "datasets"]:
             self._list(f"{steps[2]}/{steps[3]}@{steps[5]}/" + "".join(f"{step}/" for step in steps[6:]), parts.query)
+        elif steps[0] == "api":  # the hub's library wants a list of its own once a day
+            self.send_error(404)
         elif steps[0] == "datasets":
             self._file(f"{steps[1]}/{steps[2]}@{steps[4]}/{'/'.join(steps[5:])}")
         else:
