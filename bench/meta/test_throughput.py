@@ -157,6 +157,37 @@ def test_a_saved_run_names_no_machine_and_keeps_raw_samples(tmp_path):
     assert "throughput" in output and "tokens/s" in output
 
 
+SPOILED = """
+from bench.throughput import case
+
+run, visits = case.run, []
+
+
+def spoiled(made, benchmark, *more):
+    run(made, benchmark, *more)
+    visits.append(made.operation)
+    if made.operation == "packing" and visits.count("packing") == 3:
+        benchmark.has_error = True
+        raise case.WrongOutput("packing: made up")
+
+
+case.run = spoiled
+"""
+
+
+def test_a_file_holds_no_row_that_was_wrong_in_one_visit_and_both_probes(tmp_path):
+    """Both are known at the session's end only, when pytest-benchmark writes."""
+    (tmp_path / "spoiled.py").write_text(SPOILED)
+    asked = (*BENCH, "-p", "spoiled", "-k", "test_packing or test_loader", f"--report={tmp_path}")
+    status, output = run(*asked, PYTHONPATH=str(tmp_path))
+    assert status == 1 and "packing: made up" in output
+    (path,) = tmp_path.glob("throughput-*.json")
+    assert {operation for operation, *_ in saved.load(path)} == {"loader"}
+    measured = json.loads(path.read_text())["machine_info"]["backends"].values()
+    found = [[probe["when"] for probe in one["state"]["probes"]] for one in measured if "state" in one]
+    assert found and all(whens == ["before", "after"] for whens in found)
+
+
 def test_a_private_string_is_replaced(monkeypatch):
     monkeypatch.setattr(saved, "private_strings", lambda: ("heartofgold",))
     document = {"machine_info": {"cpu": "of heartofgold"}, "benchmarks": [1.5]}

@@ -166,12 +166,13 @@ def _probe(config, backend, when: str):
     return probe_gemm(backend, sizes.precision(backend.name, config.order), when)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # around pytest-benchmark's wrapper, which writes the file
 def pytest_sessionfinish(session):
     timed = getattr(session.config, "_benchmarksession", None)
     saved.reject(timed.benchmarks if timed else [])
     for name, probes in session.config.stash.get(PROBES, {}).items():
         probes.append(_probe(session.config, backends.load(name), "after"))
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
