@@ -37,7 +37,7 @@ class Machine:
                 return (other.at_s - self.at_s) * 1e3
 
         torch = SimpleNamespace(cuda=SimpleNamespace(Event=Event, _sleep=lambda ticks: self.sleep(ticks / GPU_HZ)))
-        core = SimpleNamespace(uint32="uint32", array=lambda values, _: values, async_eval=lambda _: None)
+        core = SimpleNamespace(fast=SimpleNamespace(cuda_kernel=None), async_eval=lambda _: None)
         self.backends = [SimpleNamespace(name="torch-cuda", torch=torch), SimpleNamespace(name="mlx-cuda", mx=core)]
         monkeypatch.setattr(clock.Mlx, "_hold", lambda queue, ahead_s: self.sleep(ahead_s))
 
@@ -93,10 +93,12 @@ def test_a_first_launch_that_compiles_is_not_waited_for(machine, which):
     assert machine.waited_s - before_s < 2e-4
 
 
-@pytest.mark.parametrize(("name", "waits"), [("torch-cuda", True), ("mlx-metal", False), ("torch-cpu", False)])
+@pytest.mark.parametrize(
+    ("name", "waits"), [("torch-cuda", True), ("mlx-metal", False), ("mlx-cuda", False), ("torch-cpu", False)]
+)
 def test_what_waits_for_itself_or_has_no_queue_is_timed_by_the_wall(machine, name, waits):
     timer = Clock()
-    timer.follow(SimpleNamespace(name=name), waits)
+    timer.follow(SimpleNamespace(name=name, mx=SimpleNamespace(fast=None)), waits)
     assert timer.kind == WALL
     assert sample_s(timer, machine, 1e-3, 1e-4) == pytest.approx(10e-3 + 1e-4)
     assert not machine.waited_s

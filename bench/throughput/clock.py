@@ -29,8 +29,8 @@ class Clock:
 
     def follow(self, backend, waits: bool) -> None:
         """The device's own clock, where it has one and the work does not wait for itself. `backend` may be None."""
-        queue = None if backend is None or waits else QUEUES.get(backend.name)
-        self._queue, self._device_s, self._launch_s = queue and queue(backend), 0.0, 0.0
+        queue = None if backend is None or waits else _queue(backend)
+        self._queue, self._device_s, self._launch_s = queue, 0.0, 0.0
 
     def read(self) -> float:
         """Seconds since some moment; the device's stand still while nothing is timed."""
@@ -102,7 +102,14 @@ class Mlx:
         )
 
 
-QUEUES = {"torch-cuda": Torch, "mlx-cuda": Mlx}
+def _queue(backend) -> Torch | Mlx | None:
+    if backend.name == "torch-cuda":
+        return Torch(backend)
+    if backend.name == "mlx-cuda" and hasattr(backend.mx.fast, "cuda_kernel"):  # not in early releases
+        return Mlx(backend)
+    return None
+
+
 CLOCK = Clock()  # one, because pytest-benchmark takes its timer when tests are collected
 
 
