@@ -93,7 +93,7 @@ def test_a_silent_host_is_left_in_time_and_nothing_goes_on_running(forge, monkey
 
 
 def gone(pid: int) -> bool:
-    """Within five seconds, on a busy machine; a zombie, which a container's first process may leave, does nothing any more."""
+    """Within five seconds; a zombie, which a container's first process may leave, does nothing any more."""
     for _ in range(500):
         try:
             if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
