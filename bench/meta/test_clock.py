@@ -5,13 +5,14 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from bench.throughput import clock
 from bench.throughput.clock import DEVICE, LONGEST_S, WALL, Clock
 
 pytestmark = pytest.mark.meta
-GPU_HZ = 1.9e9
+GPU_HZ = 2.9e9
 
 
 class Machine:
@@ -39,7 +40,11 @@ class Machine:
         torch = SimpleNamespace(cuda=SimpleNamespace(Event=Event, _sleep=lambda ticks: self.sleep(ticks / GPU_HZ)))
         core = SimpleNamespace(fast=SimpleNamespace(cuda_kernel=None), async_eval=lambda _: None)
         self.backends = [SimpleNamespace(name="torch-cuda", torch=torch), SimpleNamespace(name="mlx-cuda", mx=core)]
-        monkeypatch.setattr(clock.Mlx, "_hold", lambda queue, ahead_s: self.sleep(ahead_s))
+        monkeypatch.setattr(clock.Mlx, "_at", lambda queue, name, source, ahead_s: self.at(ahead_s))
+
+    def at(self, ahead_s):
+        self.sleep(ahead_s)
+        return np.array([round(1e9 * max(self.free_s, self.now_s))])
 
     def sleep(self, seconds):
         self.waited_s += seconds

@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> None:
     except ValueError as error:
         parser.error(str(error))
     changes = compare(old, new)
-    if not changes:
+    if not old.keys() & new.keys():
         parser.error(f"{options.old} and {options.new} have no row in common; run the same backends in both")
     print(f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'new/old':>8}{'interval':>16}  verdict")
     for key, change in changes.items():
@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> None:
     for name, keys in (("old", old.keys() - new.keys()), ("new", new.keys() - old.keys())):
         for key in sorted(keys):
             print(f"only in the {name} run: {' '.join(key)}")
-    print(*summaries(changes), sep="\n")
+    if changes:
+        print(*summaries(changes), sep="\n")
 
 
 if __name__ == "__main__":

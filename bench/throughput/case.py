@@ -57,13 +57,13 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
     The `first` visit settles for `settle_s`, others for a sixth of it, and asks for the peak memory. Raises
     WrongOutput; its samples then do not count.
     """
-    CLOCK.follow(backend, case.waits)
     target = Target(case, backend)
     start_ns = time.perf_counter_ns()
     expected = [target.fingerprint(*given) for given in case.inputs]
     _require_varied(expected, case)
     first_s = (time.perf_counter_ns() - start_ns) / 1e9
     peak_bytes, method = peak_of(backend, lambda: target.of(case.inputs[:1])) if first else (None, None)
+    CLOCK.follow(backend, case.waits)  # not before: what waits keeps its memory
     call_s = target.seconds(case.inputs[:1])
     if call_s < SHORT * budget_s:
         call_s = min(target.seconds(case.inputs[:1]) for _ in range(2))
@@ -189,13 +189,12 @@ def leaves(tree) -> list:
 def release(lasting: bool = True) -> None:
     """Give freed device memory back, so that neither the next case nor the other framework lacks it.
 
-    Without `lasting`, what outlived an earlier call is not looked at: a compiler's modules take Python's collector 0.2
-    s each time, before a timing and in it.
+    Without `lasting`, what was there at a row's start is not looked at: a compiler's modules take Python's
+    collector 0.2 s each time.
     """
     if lasting:
         gc.unfreeze()
     gc.collect()
-    gc.freeze()
     torch, mx = sys.modules.get("torch"), sys.modules.get("mlx.core")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

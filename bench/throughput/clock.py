@@ -51,7 +51,7 @@ class Clock:
 class Torch:
     """Two events in the queue say what is between them took."""
 
-    TICKS_PER_S = 2e9  # a wait is counted in ticks of the GPU's clock, which is slower: it is no shorter than asked
+    TICKS_PER_S = 3e9  # a wait is counted in ticks of the GPU's clock, which is slower: it is no shorter than asked
 
     def __init__(self, backend):
         self.cuda = backend.torch.cuda
@@ -70,36 +70,40 @@ class Torch:
 
 
 class Mlx:
-    """MLX has no events that tell the time: the wait is one of so many nanoseconds, which are taken off."""
+    """MLX has no events that tell the time: two kernels do, at the end of the wait and after the work."""
 
-    HOLD = """
-        unsigned long long start, now;
-        asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(start));
-        do asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now)); while (now - start < nanoseconds[0]);
-        held[0] = 1;
+    NOW = """
+        unsigned long long now;
+        asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
     """
+    HOLD = f"""{NOW}
+        const unsigned long long until = now + nanoseconds[0];
+        while (now < until) asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
+        at[0] = now;
+    """
+    STAMP = f"{NOW} at[0] = now + 0 * nanoseconds[0];"
 
     def __init__(self, backend):
         self.mx = backend.mx
 
     def timed(self, ahead_s: float, launch, wait) -> tuple[Any, float, float]:
         """The output, seconds of the launch, seconds on the device."""
-        self._hold(ahead_s)
+        start = self._at("hold", self.HOLD, ahead_s)
         begun_s = time.perf_counter()
         output = launch()
         self.mx.async_eval(output)
         launch_s = time.perf_counter() - begun_s
+        end = self._at("stamp", self.STAMP, 0.0)
         wait(output)
-        return output, launch_s, time.perf_counter() - begun_s - ahead_s
+        return output, launch_s, (end.item() - start.item()) / 1e9
 
-    def _hold(self, ahead_s: float) -> None:
+    def _at(self, name: str, source: str, ahead_s: float):  # -> (1,) uint64, nanoseconds; launched alone
         from impl.mlx import cuda
 
-        uint32 = self.mx.uint32
-        nanoseconds = self.mx.array([round(ahead_s * 1e9)], uint32)
-        self.mx.async_eval(
-            cuda.launch("hold", self.HOLD, {"nanoseconds": nanoseconds}, {"held": ((1,), uint32)}, {}, 1, 1)
-        )
+        nanoseconds = self.mx.array([round(ahead_s * 1e9)], self.mx.uint32)
+        (at,) = cuda.launch(name, source, {"nanoseconds": nanoseconds}, {"at": ((1,), self.mx.uint64)}, {}, 1, 1)
+        self.mx.async_eval(at)
+        return at
 
 
 def _queue(backend) -> Torch | Mlx | None:

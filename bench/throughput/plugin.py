@@ -3,6 +3,7 @@
 The root `conftest.py` names it as a plugin. Test with `pytest -m meta bench/meta/test_throughput.py`.
 """
 
+import gc
 import os
 from datetime import datetime, timezone
 from functools import partial
@@ -145,6 +146,7 @@ def measure(config, benchmark, first: bool, build, backend) -> None:
     """The case of `build()` into `benchmark`, with what disturbed it; `backend` is None for the host's own work."""
     name = backend.name if backend else "torch-cpu"  # whose sensors and sizes are the host's
     case.release(lasting=False)
+    gc.freeze()  # not at the end, where an error still holds its row's arrays
     try:
         if backend and name not in config.stash[PROBES]:
             config.stash[PROBES][name] = [_probe(config, backend, "before")]
