@@ -3,6 +3,7 @@
 `pytest -m meta bench/meta/test_clock.py`
 """
 
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,7 @@ GPU_HZ = 2.9e9
 
 
 class Machine:
-    """A host whose launches take their time, and a device that does one thing after another: all that torch is asked.
+    """A host whose launches take their time, and a device that does one thing after another, as the clock asks them.
 
     `now_s` is the host's time, `free_s` when the device is through with what it was given.
     """
@@ -40,9 +41,9 @@ class Machine:
         torch = SimpleNamespace(cuda=SimpleNamespace(Event=Event, _sleep=lambda ticks: self.sleep(ticks / GPU_HZ)))
         core = SimpleNamespace(fast=SimpleNamespace(cuda_kernel=None), async_eval=lambda _: None)
         self.backends = [SimpleNamespace(name="torch-cuda", torch=torch), SimpleNamespace(name="mlx-cuda", mx=core)]
-        monkeypatch.setattr(clock.Mlx, "_at", lambda queue, name, source, ahead_s: self.at(ahead_s))
+        monkeypatch.setattr(clock.Mlx, "_hold", lambda queue, ahead_s: self.hold(ahead_s))
 
-    def at(self, ahead_s):
+    def hold(self, ahead_s):
         self.sleep(ahead_s)
         return np.array([round(1e9 * max(self.free_s, self.now_s))])
 
@@ -79,23 +80,23 @@ def sample_s(timer, machine, host_s, device_s) -> float:
 @pytest.mark.parametrize(("host_s", "device_s"), [(1e-3, 1e-4), (1e-4, 1e-3), (1e-3, 1e-3)])
 def test_the_device_is_timed_however_long_launching_takes(machine, which, host_s, device_s):
     timer = Clock()
-    timer.follow(machine.backends[which], waits=False)
-    assert timer.kind == DEVICE
-    sample_s(timer, machine, host_s, device_s)  # it knows of no launch yet
-    for slower in (1, 1.3, 0.7, 1.2):  # the host's speed is its own
-        assert sample_s(timer, machine, slower * host_s, device_s) == pytest.approx(10 * device_s)
+    with timer.following(machine.backends[which], waits=False):
+        assert timer.kind == DEVICE
+        sample_s(timer, machine, host_s, device_s)  # it knows of no launch yet
+        for slower in (1, 1.3, 0.7, 1.2):  # the host's speed is its own
+            assert sample_s(timer, machine, slower * host_s, device_s) == pytest.approx(10 * device_s)
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["torch", "mlx"])
 def test_a_first_launch_that_compiles_is_not_waited_for(machine, which):
     timer = Clock()
-    timer.follow(machine.backends[which], waits=False)
-    sample_s(timer, machine, 10.0, 1e-4)
-    for _ in range(30):
-        before_s = machine.waited_s
-        sample_s(timer, machine, 1e-5, 1e-4)
-        assert machine.waited_s - before_s <= 1.6 * LONGEST_S
-    assert machine.waited_s - before_s < 2e-4
+    with timer.following(machine.backends[which], waits=False):
+        sample_s(timer, machine, 10.0, 1e-4)
+        for _ in range(30):
+            before_s = machine.waited_s
+            sample_s(timer, machine, 1e-5, 1e-4)
+            assert machine.waited_s - before_s <= 1.6 * LONGEST_S
+        assert machine.waited_s - before_s < 2e-4
 
 
 @pytest.mark.parametrize(
@@ -103,15 +104,15 @@ def test_a_first_launch_that_compiles_is_not_waited_for(machine, which):
 )
 def test_what_waits_for_itself_or_has_no_queue_is_timed_by_the_wall(machine, name, waits):
     timer = Clock()
-    timer.follow(SimpleNamespace(name=name, mx=SimpleNamespace(fast=None)), waits)
-    assert timer.kind == WALL
-    assert sample_s(timer, machine, 1e-3, 1e-4) == pytest.approx(10e-3 + 1e-4)
+    with timer.following(SimpleNamespace(name=name, mx=SimpleNamespace(fast=None)), waits):
+        assert timer.kind == WALL
+        assert sample_s(timer, machine, 1e-3, 1e-4) == pytest.approx(10e-3 + 1e-4)
     assert not machine.waited_s
 
 
-def test_after_a_device_the_wall_is_read_again(machine):
+def test_after_a_device_the_wall_is_read_again_however_it_ended(machine):
     timer = Clock()
-    timer.follow(machine.backends[0], waits=False)
-    timer.follow(None, waits=True)
+    with suppress(MemoryError), timer.following(machine.backends[0], waits=False):
+        raise MemoryError
     machine.now_s = 7.0
     assert timer.kind == WALL and timer.read() == 7.0

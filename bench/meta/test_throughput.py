@@ -5,6 +5,7 @@ Run with `pytest -m meta bench/meta/test_throughput.py`.
 
 import json
 import platform
+import weakref
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
@@ -98,6 +99,48 @@ def test_nothing_but_zeros_is_caught():
         timed(lambda x: 0 * x)
 
 
+@pytest.mark.parametrize(("first", "least_s"), [(True, 60), (False, 10)])
+def test_clocks_settle_before_the_first_sample(first, least_s, monkeypatch):
+    """Every call takes a second of a made-up clock."""
+    called, before = [], []
+    monkeypatch.setattr(case.time, "perf_counter", lambda: float(len(called)))
+
+    class Noting(Benchmark):
+        def pedantic(self, target, setup, rounds):
+            before.append(len(called))
+            super().pedantic(target, setup, rounds)
+
+    def call(x):
+        called.append(x)
+        return 2 * x
+
+    inputs = [(np.float32(1),), (np.float32(2),)]
+    made = case.Case(operation="twice", shape="1", precision="float32", call=call, inputs=inputs)
+    case.run(made, Noting(), Host(), 1.0, 60.0, first)
+    asked_before = len(inputs) + first + 1  # for the outputs, the peak memory and how long a call takes
+    assert before == [asked_before + least_s] and len(called) > before[0]
+
+
+def test_what_a_failed_row_held_is_free_in_the_next():
+    """An error that is alive at a row's end must not put that row's arrays out of the collector's sight."""
+
+    class Held:
+        pass
+
+    held = []
+
+    def build():
+        array = Held()
+        array.itself = array
+        held.append(weakref.ref(array))
+        raise RuntimeError("CUDA out of memory")
+
+    for _ in range(2):
+        with pytest.raises(pytest.skip.Exception):
+            plugin.measure(asked(), Benchmark(), True, build, None)
+    assert held[0]() is None
+
+
 def asked(**options):
     """A session's configuration."""
     probes = {plugin.PROBES: {"torch-cpu": [], "host": []}}
@@ -152,6 +195,7 @@ def test_a_saved_run_names_no_machine_and_keeps_raw_samples(tmp_path):
     rows = saved.load(path)
     (row,) = rows.values()
     assert row.visits == case.VISITS and len(row.samples_s) >= case.VISITS * case.FEWEST
+    assert {one["options"]["timer"] for one in document["benchmarks"]} == {"read"}  # of CLOCK
     assert "node" not in document["machine_info"] and set(document["commit_info"]) == {"id", "dirty"}
     assert platform.node() not in json.dumps(document["machine_info"])
     assert "throughput" in output and "tokens/s" in output

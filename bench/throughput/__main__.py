@@ -19,13 +19,13 @@ def main(arguments: list[str] | None = None) -> None:
         old, new = saved.load(options.old), saved.load(options.new)
     except ValueError as error:
         parser.error(str(error))
-    changes = compare(old, new)
-    if not old.keys() & new.keys():
+    changes, both = compare(old, new), old.keys() & new.keys()
+    if not both:
         parser.error(f"{options.old} and {options.new} have no row in common; run the same backends in both")
     print(f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'new/old':>8}{'interval':>16}  verdict")
     for key, change in changes.items():
         print(line(key, change))
-    for key in sorted((old.keys() & new.keys()) - changes.keys()):
+    for key in sorted(both - changes.keys()):
         print(f"timed by the {old[key].clock}'s clock and the {new[key].clock}'s, not compared: {' '.join(key)}")
     for name, keys in (("old", old.keys() - new.keys()), ("new", new.keys() - old.keys())):
         for key in sorted(keys):

@@ -63,29 +63,12 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
     _require_varied(expected, case)
     first_s = (time.perf_counter_ns() - start_ns) / 1e9
     peak_bytes, method = peak_of(backend, lambda: target.of(case.inputs[:1])) if first else (None, None)
-    CLOCK.follow(backend, case.waits)  # not before: what waits keeps its memory
-    call_s = target.seconds(case.inputs[:1])
-    if call_s < SHORT * budget_s:
-        call_s = min(target.seconds(case.inputs[:1]) for _ in range(2))
-    calls = 1 if case.waits else int(np.clip(SAMPLE_S / call_s, 1, MOST_CALLS))
-    turn = count()
-
-    def rotated():
-        first = next(turn) * calls
-        return ([case.inputs[(first + i) % len(case.inputs)] for i in range(calls)],), {}
-
-    sample_s = _settle(lambda: target.of(*rotated()[0]), settle_s if first else settle_s / 6)
-    least = -(-LEAST // VISITS)
-    least = least if least * sample_s < STRETCHED * budget_s else FEWEST
-    rounds = int(np.clip(budget_s / sample_s, least, MOST))
     benchmark.group = f"{case.operation} | {case.shape} | {case.precision}"
     benchmark.extra_info |= {
         "backend": backend.name if backend else "host",
         "operation": case.operation,
         "shape": case.shape,
         "precision": case.precision,
-        "calls": calls,
-        "clock": CLOCK.kind,
         "flop": case.flop,
         "bytes": case.bytes,
         "tokens": case.tokens,
@@ -93,6 +76,27 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
         "peak_method": method,
         "first_s": first_s,
     }
+    with CLOCK.following(backend, case.waits):  # not before: what waits keeps its memory
+        _sample(target, benchmark, expected, budget_s, settle_s if first else settle_s / 6)
+
+
+def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, settle_s: float) -> None:
+    """The samples of a visit. Raises WrongOutput where the last output is not the one `expected` of its inputs."""
+    case, turn = target.case, count()
+    call_s = target.seconds(case.inputs[:1])
+    if call_s < SHORT * budget_s:
+        call_s = min(target.seconds(case.inputs[:1]) for _ in range(2))
+    calls = 1 if case.waits else int(np.clip(SAMPLE_S / call_s, 1, MOST_CALLS))
+
+    def rotated():
+        first = next(turn) * calls
+        return ([case.inputs[(first + i) % len(case.inputs)] for i in range(calls)],), {}
+
+    sample_s = _settle(lambda: target.of(*rotated()[0]), settle_s)
+    least = -(-LEAST // VISITS)
+    least = least if least * sample_s < STRETCHED * budget_s else FEWEST
+    rounds = int(np.clip(budget_s / sample_s, least, MOST))
+    benchmark.extra_info |= {"calls": calls, "clock": CLOCK.kind}
     try:
         benchmark.pedantic(target.of, setup=rotated, rounds=rounds)
         if case.check:
@@ -105,13 +109,12 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
         raise
     finally:
         target.output = None
-        CLOCK.follow(None, waits=True)
 
 
 def _settle(sample: Callable[[], None], least_s: float) -> float:
     """Wall seconds of a sample, after as many as fill `least_s`.
 
-    For 0.1 s an H200 does bfloat16 products 13 % quicker than its power then allows; a whole model's gradients for 0.6.
+    At commit 77cd2cb, without this, the first samples of bfloat16 products on an H200 were 13 % quicker, for 0.1 s.
     """
     start_s, taken = time.perf_counter(), 0
     while True:

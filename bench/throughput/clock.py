@@ -8,7 +8,8 @@ Test with `pytest -m meta bench/meta/test_clock.py`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 AHEAD, FORGOTTEN = 1.5, 0.8  # the wait, in the longest launch of late; what is left of one after each later
@@ -17,7 +18,7 @@ WALL, DEVICE = "wall", "device"
 
 
 class Clock:
-    """`read` is pytest-benchmark's timer; `follow` says, before a case, what it reads."""
+    """`read` is pytest-benchmark's timer; within `following` it may be the device's."""
 
     def __init__(self):
         self._queue, self._device_s, self._launch_s = None, 0.0, 0.0
@@ -27,10 +28,15 @@ class Clock:
         """WALL or DEVICE."""
         return DEVICE if self._queue else WALL
 
-    def follow(self, backend, waits: bool) -> None:
+    @contextmanager
+    def following(self, backend, waits: bool) -> Iterator[None]:
         """The device's own clock, where it has one and the work does not wait for itself. `backend` may be None."""
-        queue = None if backend is None or waits else _queue(backend)
-        self._queue, self._device_s, self._launch_s = queue, 0.0, 0.0
+        self._queue = None if backend is None or waits else _queue(backend)
+        self._device_s = self._launch_s = 0.0
+        try:
+            yield
+        finally:
+            self._queue = None
 
     def read(self) -> float:
         """Seconds since some moment; the device's stand still while nothing is timed."""
@@ -70,38 +76,35 @@ class Torch:
 
 
 class Mlx:
-    """MLX has no events that tell the time: two kernels do, at the end of the wait and after the work."""
+    """MLX has no events that tell the time: a kernel does, at the end of the wait and, without one, after the work."""
 
-    NOW = """
+    HOLD = """
         unsigned long long now;
         asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
-    """
-    HOLD = f"""{NOW}
         const unsigned long long until = now + nanoseconds[0];
         while (now < until) asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
         at[0] = now;
     """
-    STAMP = f"{NOW} at[0] = now + 0 * nanoseconds[0];"
 
     def __init__(self, backend):
         self.mx = backend.mx
 
     def timed(self, ahead_s: float, launch, wait) -> tuple[Any, float, float]:
         """The output, seconds of the launch, seconds on the device."""
-        start = self._at("hold", self.HOLD, ahead_s)
+        start = self._hold(ahead_s)
         begun_s = time.perf_counter()
         output = launch()
         self.mx.async_eval(output)
         launch_s = time.perf_counter() - begun_s
-        end = self._at("stamp", self.STAMP, 0.0)
+        end = self._hold(0.0)
         wait(output)
         return output, launch_s, (end.item() - start.item()) / 1e9
 
-    def _at(self, name: str, source: str, ahead_s: float):  # -> (1,) uint64, nanoseconds; launched alone
+    def _hold(self, ahead_s: float):  # -> (1,) uint64: the device's nanoseconds when it ends; launched alone
         from impl.mlx import cuda
 
         nanoseconds = self.mx.array([round(ahead_s * 1e9)], self.mx.uint32)
-        (at,) = cuda.launch(name, source, {"nanoseconds": nanoseconds}, {"at": ((1,), self.mx.uint64)}, {}, 1, 1)
+        (at,) = cuda.launch("hold", self.HOLD, {"nanoseconds": nanoseconds}, {"at": ((1,), self.mx.uint64)}, {}, 1, 1)
         self.mx.async_eval(at)
         return at
 
@@ -115,8 +118,3 @@ def _queue(backend) -> Torch | Mlx | None:
 
 
 CLOCK = Clock()  # one, because pytest-benchmark takes its timer when tests are collected
-
-
-def read() -> float:
-    """The timer of every benchmark."""
-    return CLOCK.read()

@@ -15,7 +15,8 @@ from bench import identity, sensors
 from bench.measure import WARNINGS, probe_gemm
 from bench.meter import Meter
 from bench.subject import NotSupported
-from bench.throughput import case, clock, saved, sizes, table
+from bench.throughput import case, saved, sizes, table
+from bench.throughput.clock import CLOCK
 from impl import backend as backends
 from reports.flags import flags
 from reports.record import require_folder
@@ -80,7 +81,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("bench"):
             item.add_marker(pytest.mark.filterwarnings(*WARNINGS))
-            item.add_marker(pytest.mark.benchmark(timer=clock.read))
+            item.add_marker(pytest.mark.benchmark(timer=CLOCK.read))
     odd = [item for item in items if not _fits(config, item)]
     if odd:
         config.hook.pytest_deselected(items=odd)

@@ -50,8 +50,8 @@ class Row:
         names = ("backend", "operation", "shape", "precision")
         work = {name: told[name] for name in ("flop", "bytes", "tokens", "peak_bytes")}
         around = {name: told.get(name) for name in ("throttled", "background")}
-        more = {"samples_s": samples_s, "clock": str(told.get("clock", WALL))}
-        return cls(**{name: str(told[name]) for name in names}, **work, **around, **more)
+        clock = str(told.get("clock", WALL))
+        return cls(**{name: str(told[name]) for name in names}, **work, **around, samples_s=samples_s, clock=clock)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
