@@ -16,7 +16,7 @@ import pytest
 from bench.meta.command import PYTEST, only_line, run
 from bench.scaling.law import fit
 from bench.throughput import __main__ as command
-from bench.throughput import case, plugin, saved, sizes, table
+from bench.throughput import case, draws, plugin, saved, sizes, table
 from bench.throughput.compare import compare, summary
 from reports.ceiling import Ceiling
 
@@ -139,6 +139,19 @@ def test_what_a_failed_row_held_is_free_in_the_next():
         with pytest.raises(pytest.skip.Exception):
             plugin.measure(asked(), Benchmark(), True, build, None)
     assert held[0]() is None
+
+
+def test_normal_arrays_are_laid_end_to_end_and_are_all_unlike(monkeypatch):
+    monkeypatch.setattr(draws, "PERIOD", 31)
+    draws._draws.cache_clear()
+    backend = SimpleNamespace(framework="mlx", mx=np, array=lambda x, dtype: x.astype(dtype), sync=lambda *_: None)
+    sets = draws.drawn(backend, "float32", (7, 10), (3,))
+    period = draws._draws()
+    draws._draws.cache_clear()
+    assert [[x.shape for x in one] for one in sets] == [[(7, 10), (3,)]] * draws.ROTATED
+    for start, x in enumerate(x for one in sets for x in one):
+        np.testing.assert_array_equal(x.ravel(), np.roll(np.tile(period, 3), -start)[: x.size])
+        assert len({tuple(row) for row in x.reshape(-1, x.shape[-1])}) == x.size // x.shape[-1]
 
 
 def asked(**options):

@@ -3,37 +3,22 @@
 `pytest -m bench bench/throughput/test_kernels.py`
 """
 
-from functools import lru_cache, partial
+from functools import partial
 from math import prod
 
 import numpy as np
 import pytest
 
 from bench.throughput.case import Case
+from bench.throughput.draws import drawn
 from bench.throughput.gradient import with_gradients
 from bench.throughput.plugin import shapes
 from impl.spec import NS5, POLAR_EXPRESS, Model
 
 pytestmark = pytest.mark.bench
-ROTATED = 3
-PERIOD = 4_194_301  # a prime, so that no two rows of a matrix are alike
 BYTES = {"float32": 4, "bfloat16": 2}
 MODEL = Model()
 MODES = ("forward", "both")  # both: with gradients
-
-
-def drawn(backend, precision, *sizes):
-    """ROTATED sets of normal arrays of these shapes on the device; a long period of draws serves the largest."""
-    sets = []
-    for i in range(ROTATED * len(sizes)):
-        size = sizes[i % len(sizes)]
-        sets.append(backend.array(np.resize(np.roll(_draws(), i * PERIOD // 31), size), precision))
-    return [tuple(sets[i : i + len(sizes)]) for i in range(0, len(sets), len(sizes))]
-
-
-@lru_cache
-def _draws():
-    return np.random.default_rng(0).standard_normal(PERIOD, np.float32)
 
 
 def label(*sizes) -> str:
@@ -130,14 +115,15 @@ def test_cross_entropy(subject, measured, bench_precision, shape):
     def build():
         rng = np.random.default_rng(1)
         token = "int64" if backend.framework == "torch" else "int32"
+        hidden, heads = drawn(backend, bench_precision, (rows, width)), drawn(backend, "float32", (vocabulary, width))
         sets = [
             (
                 x,
-                backend.array(0.02 * rng.standard_normal((vocabulary, width), np.float32), "float32"),
+                0.02 * head,
                 backend.array(rng.integers(0, vocabulary, rows), token),
                 backend.array(np.array(1.0, np.float32), "float32"),
             )
-            for (x,) in drawn(backend, bench_precision, (rows, width))
+            for (x,), (head,) in zip(hidden, heads, strict=True)
         ]
         kernel = partial(subject.loss.cross_entropy, softcap=MODEL.softcap)
         return Case(

@@ -11,6 +11,7 @@ import pytest
 
 from bench.evaluation import evaluate
 from bench.throughput.case import ALLOWED, Case, WrongOutput, release
+from bench.throughput.draws import drawn
 from impl.data.evaluation import Windows
 from impl.flops import flop_per_token
 from impl.spec import AdamW, Muon, preset
@@ -107,7 +108,7 @@ def test_forward_backward(request, measured, trained):
 @both
 def test_step(request, measured, trained):
     """The whole optimizer step over all micro-batches; afterwards its first losses must come out again."""
-    trainer, hyper = trained.trainer, trained.hyper
+    trainer, hyper, backend = trained.trainer, trained.hyper, trained.subject.backend
     inputs = trained.steps()
     name = named("step", request)
 
@@ -116,22 +117,23 @@ def test_step(request, measured, trained):
         return [trainer.step(*given, hyper)[0] for given in inputs[:REPLAYED]]
 
     def build():
-        losses = replayed()
+        losses, rates = replayed(), trainer.rates(hyper)
+
+        def call(batches):
+            return *trainer.begin(batches, rates), trainer.params, trainer.moments
 
         def check(output):
-            again = replayed()
+            again, last = replayed(), [float(backend.numpy(x)) for x in output[:2]]
             apart = max(abs(one - other) / abs(one) for one, other in zip(losses, again, strict=True))
-            finite = all(math.isfinite(x) for x in output)
+            finite = all(map(math.isfinite, last))
             if not (finite and apart <= ALLOWED[trained.precision] and losses[0] > 1):
                 raise WrongOutput(
                     f"{name}: losses {losses} before the timing, {again} after it; its time is not counted"
                 )
 
-        count = trained.recipe.data.total_batch
-        more = {"tokens": count, "waits": True, "check": check}
-        return trained.case(name, lambda batches: trainer.step(batches, hyper), inputs, **more)
+        return trained.case(name, call, inputs, tokens=trained.recipe.data.total_batch, check=check)
 
-    measured(build, trained.subject.backend)
+    measured(build, backend)
 
 
 @pytest.mark.parametrize("updating", ("muon", "adamw", "optimizer"), indirect=True)
@@ -141,12 +143,12 @@ def test_optimizer(measured, updating):
     backend, recipe = one.subject.backend, one.recipe
 
     def build():
-        trainer, shapes, rng = one.trainer, recipe.model.shapes(), np.random.default_rng(1)
+        trainer, shapes = one.trainer, recipe.model.shapes()
         trainer.load(one.start)  # after 306 steps at one rate bfloat16 holds embeddings that no step moves
         rates = trainer.rates(one.hyper)
-        host = {name: 1e-3 * rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
-        scaled = [({name: backend.array(size * grad, "float32") for name, grad in host.items()},)
-                  for size in (1.0, 0.5, 2.0)]  # fmt: skip
+        sets = drawn(backend, "float32", *shapes.values())
+        grads = [({name: 1e-3 * draw for name, draw in zip(shapes, one_set, strict=True)},) for one_set in sets]
+        backend.sync(grads)
         names = [name for group in trainer.groups for name in group.names]
         before = {name: backend.numpy(trainer.params[name]) for name in names}
 
@@ -166,7 +168,7 @@ def test_optimizer(measured, updating):
             shape=f"depth {recipe.model.depth}, {len(names)} arrays",
             precision="float32",
             call=call,
-            inputs=scaled,
+            inputs=grads,
             flop=_flop(trainer.groups, shapes),
             # Read parameter, gradient and both moments, write all but the gradient.
             bytes=7 * 4 * sum(prod(shapes[name]) for name in names),

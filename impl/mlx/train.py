@@ -50,6 +50,12 @@ class Trainer:
         Waits once, at the end, for the loss, the parameters and the optimizer's state.
         """
         rates = self.rates(hyper)  # first: sent later, it would wait for all that is under way
+        loss, norm = self.begin(micro_batches, rates)
+        self.backend.sync(loss, norm, self.params, self.moments)
+        return loss.item(), norm.item()
+
+    def begin(self, micro_batches, rates):  # -> () loss, () norm
+        """A step, of `rates`, that is not waited for."""
         losses, grads = [], None
         for inputs, targets in micro_batches:
             loss, new = self.loss_and_grads(inputs, targets)
@@ -59,9 +65,7 @@ class Trainer:
         if len(losses) > 1:
             grads = {name: grad / len(losses) for name, grad in grads.items()}
         norm = self.update(grads, rates)
-        loss = sum(losses) / len(losses)
-        self.backend.sync(loss, norm, self.params, self.moments)
-        return loss.item(), norm.item()
+        return sum(losses) / len(losses), norm
 
     def loss_and_grads(self, inputs, targets):  # 2 x (B, T) -> (), {name: float32}
         """Mean nats over targets that are not -1, and its derivative by every parameter, on the device."""
