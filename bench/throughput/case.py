@@ -1,6 +1,6 @@
 """One operation at one shape, and how it is timed: rotated inputs, raw samples, outputs checked after the last of them.
 
-Test with `pytest -m meta bench/meta/test_throughput.py`.
+Test with `pytest -m meta bench/meta/test_case.py`.
 """
 
 import gc

@@ -3,7 +3,7 @@
 On the host the arrays of one attention row took longer than its samples. What is made by MLX on a CUDA device is in
 that device's memory, too, as it is in training; what NumPy gave it is in memory that the two share by pages.
 
-Test with `pytest -m meta -k normal_arrays`.
+Test with `pytest -m meta bench/meta/test_case.py`.
 """
 
 from functools import lru_cache

@@ -1,0 +1,163 @@
+"""A row of `pytest -m bench`: checked outputs, settled clocks, memory that is given back, inputs that are unlike.
+
+Run with `pytest -m meta bench/meta/test_case.py`.
+"""
+
+import weakref
+from itertools import count
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bench.throughput import case, draws, plugin
+
+pytestmark = pytest.mark.meta
+
+
+class Host:
+    """A backend of NumPy arrays."""
+
+    name = framework = memory_method = "host"
+
+    def sync(self, *trees):
+        pass
+
+    def numpy(self, x):
+        return x
+
+    def peak_memory_bytes(self):
+        return 1
+
+    def reset_peak_memory(self):
+        pass
+
+
+class Benchmark:
+    """What `case.run` needs of pytest-benchmark's fixture."""
+
+    def __init__(self):
+        self.extra_info, self.has_error, self.group = {}, False, None
+
+    def pedantic(self, target, setup, rounds):
+        for _ in range(rounds):
+            arguments, named = setup()
+            target(*arguments, **named)
+
+
+def timed(call, sets=3) -> Benchmark:
+    benchmark = Benchmark()
+    rng = np.random.default_rng(0)
+    inputs = [(rng.standard_normal((8, 8)),) for _ in range(sets)]
+    made = case.Case(operation="twice", shape="8x8", precision="float32", call=call, inputs=inputs)
+    try:
+        case.run(made, benchmark, Host(), 0.001, 0.0)
+    except case.WrongOutput:
+        assert benchmark.has_error or not benchmark.extra_info  # no file holds it
+        raise
+    return benchmark
+
+
+def asked(**options):
+    """A session's configuration."""
+    probes = {plugin.PROBES: {"torch-cpu": [], "host": []}}
+    return SimpleNamespace(stash=probes, getoption=lambda name, default=None: options.get(name, default))
+
+
+def decaying(after: int, wrong):
+    """A call that is right `after` times."""
+    calls = count()
+    return lambda x: 2 * x if next(calls) < after else wrong(x)
+
+
+def test_a_right_output_is_timed():
+    told = timed(lambda x: 2 * x).extra_info
+    assert told["operation"] == "twice" and told["peak_bytes"] == 1 and told["calls"] >= 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda x: 2.01 * x, lambda x: 0 * x, lambda x: x * np.nan, lambda x: np.ones_like(x)],
+    ids=["slightly off", "zero", "nan", "constant"],
+)
+def test_an_output_that_goes_wrong_while_timed_is_caught(wrong):
+    with pytest.raises(case.WrongOutput, match="its time is not counted"):
+        timed(decaying(10, wrong))
+
+
+def test_an_output_kept_from_the_first_call_is_caught():
+    kept = []
+    with pytest.raises(case.WrongOutput, match="other inputs give the same outputs"):
+        timed(lambda x: (kept or kept.append(2 * x) or kept)[0])
+
+
+def test_nothing_but_zeros_is_caught():
+    with pytest.raises(case.WrongOutput, match=r"other inputs give the same|zero"):
+        timed(lambda x: 0 * x)
+
+
+@pytest.mark.parametrize(("first", "least_s"), [(True, 60), (False, 10)])
+def test_clocks_settle_before_the_first_sample(first, least_s, monkeypatch):
+    """Every call takes a second of a made-up clock."""
+    called, before = [], []
+    monkeypatch.setattr(case.time, "perf_counter", lambda: float(len(called)))
+
+    class Noting(Benchmark):
+        def pedantic(self, target, setup, rounds):
+            before.append(len(called))
+            super().pedantic(target, setup, rounds)
+
+    def call(x):
+        called.append(x)
+        return 2 * x
+
+    inputs = [(np.float32(1),), (np.float32(2),)]
+    made = case.Case(operation="twice", shape="1", precision="float32", call=call, inputs=inputs)
+    case.run(made, Noting(), Host(), 1.0, 60.0, first)
+    asked_before = len(inputs) + first + 1  # for the outputs, the peak memory and how long a call takes
+    assert before == [asked_before + least_s] and len(called) > before[0]
+
+
+def test_what_a_failed_row_held_is_free_in_the_next():
+    """An error that is alive at a row's end must not put that row's arrays out of the collector's sight."""
+
+    class Held:
+        pass
+
+    held = []
+
+    def build():
+        array = Held()
+        array.itself = array
+        held.append(weakref.ref(array))
+        raise RuntimeError("CUDA out of memory")
+
+    for _ in range(2):
+        with pytest.raises(pytest.skip.Exception):
+            plugin.measure(asked(), Benchmark(), True, build, None)
+    assert held[0]() is None
+
+
+def test_normal_arrays_are_laid_end_to_end_and_are_all_unlike(monkeypatch):
+    monkeypatch.setattr(draws, "PERIOD", 31)
+    draws._draws.cache_clear()
+    backend = SimpleNamespace(framework="mlx", mx=np, array=lambda x, dtype: x.astype(dtype), sync=lambda *_: None)
+    sets = draws.drawn(backend, "float32", (7, 10), (3,))
+    period = draws._draws()
+    draws._draws.cache_clear()
+    assert [[x.shape for x in one] for one in sets] == [[(7, 10), (3,)]] * draws.ROTATED
+    for start, x in enumerate(x for one in sets for x in one):
+        np.testing.assert_array_equal(x.ravel(), np.roll(np.tile(period, 3), -start)[: x.size])
+        assert len({tuple(row) for row in x.reshape(-1, x.shape[-1])}) == x.size // x.shape[-1]
+
+
+def test_what_memory_does_not_hold_is_a_skip_and_a_mistake_is_not():
+    def build(error):
+        raise error
+
+    with pytest.raises(pytest.skip.Exception, match="out of memory: CUDA out of memory"):
+        plugin.measure(
+            asked(), Benchmark(), True, lambda: build(RuntimeError("CUDA out of memory. Tried 9 GiB\nmore")), None
+        )
+    with pytest.raises(TypeError):
+        plugin.measure(asked(), Benchmark(), True, lambda: build(TypeError("no such argument")), None)
