@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from bench.throughput import case, draws, plugin
+from bench.throughput import case, clock, draws, plugin
 
 pytestmark = pytest.mark.meta
 
@@ -116,6 +116,20 @@ def test_clocks_settle_before_the_first_sample(first, least_s, monkeypatch):
     case.run(made, Noting(), Host(), 1.0, 60.0, first)
     asked_before = len(inputs) + first + 1  # for the outputs, the peak memory and how long a call takes
     assert before == [asked_before + least_s] and len(called) > before[0]
+
+
+@pytest.mark.parametrize(("room", "calls", "late"), [(40, 32, 0), (20, 16, 0), (3, 2, 0), (0, 1, 1)])
+def test_no_more_calls_are_queued_than_find_room(room, calls, late, monkeypatch):
+    """A queue that holds `room` calls: the launch of more outlasts the device's wait."""
+
+    class Full:
+        def timed(self, ahead_s, launch, wait):
+            output = launch()
+            return output, ahead_s + (1e-3 if len(output) > room else -1e-9), 1e-4 * len(output)
+
+    monkeypatch.setattr(clock, "_queue", lambda backend: Full())
+    told = timed(lambda x: 2 * x).extra_info
+    assert (told["calls"], told["late"]) == (calls, late)
 
 
 def test_what_a_failed_row_held_is_free_in_the_next():

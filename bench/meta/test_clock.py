@@ -19,11 +19,15 @@ GPU_HZ = 2.9e9
 class Machine:
     """A host whose launches take their time, and a device that does one thing after another, as the clock asks them.
 
-    `now_s` is the host's time, `free_s` when the device is through with what it was given.
+    `now_s` is the host's time, `free_s` when the device is through with what it was given. Its queue has `room` for so
+    many calls: the host waits where it is full.
     """
+
+    room = 1000
 
     def __init__(self, monkeypatch):
         self.now_s = self.free_s = self.waited_s = 0.0
+        self.ends_s = []
         monkeypatch.setattr(clock.time, "perf_counter", lambda: self.now_s)
         machine = self
 
@@ -57,7 +61,10 @@ class Machine:
     def launch(self, host_s, device_s, calls=10):
         for _ in range(calls):
             self.now_s += host_s
+            if len(self.ends_s) >= self.room:
+                self.now_s = max(self.now_s, self.ends_s[-self.room])
             self.work(device_s)
+            self.ends_s.append(self.free_s)
         return calls
 
     def wait(self, _=None):
@@ -85,6 +92,18 @@ def test_the_device_is_timed_however_long_launching_takes(machine, which, host_s
         sample_s(timer, machine, host_s, device_s)  # it knows of no launch yet
         for slower in (1, 1.3, 0.7, 1.2):  # the host's speed is its own
             assert sample_s(timer, machine, slower * host_s, device_s) == pytest.approx(10 * device_s)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["torch", "mlx"])
+@pytest.mark.parametrize(("room", "late"), [(10, False), (9, True)])
+def test_a_queue_that_is_full_before_all_is_launched_is_told(machine, which, room, late):
+    machine.room = room
+    timer = Clock()
+    with timer.following(machine.backends[which], waits=False):
+        for _ in range(8):
+            sample_s(timer, machine, 1e-3, 1e-4)
+        assert timer.late == late
+    assert not timer.late
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["torch", "mlx"])

@@ -171,8 +171,8 @@ def test_what_is_above_the_roof_noisy_or_slowed_is_flagged():
         row = saved.Row.of(entry("gemm", samples, calls=1))
         assert flag in table.flags(row, table.position(row, ceiling))
     disturbed = entry("gemm", [20.0] * 20)
-    disturbed["extra_info"] |= {"throttled": "hot", "background": 0.4}
-    assert table.flags(saved.Row.of(disturbed), None) == ["others busy 40%", "throttled"]
+    disturbed["extra_info"] |= {"throttled": "hot", "background": 0.4, "late": 0.6}
+    assert table.flags(saved.Row.of(disturbed), None) == ["queued late", "others busy 40%", "throttled"]
     quiet = saved.Row.of(entry("gemm", [20 + i % 2 / 10 for i in range(20)], calls=1))
     assert table.flags(quiet, table.position(quiet, ceiling)) == []
     launched = replace(quiet, flop=1, bytes=None)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 AHEAD, FORGOTTEN = 1.5, 0.8  # the wait, in the longest launch of late; what is left of one after each later
-LONGEST_S = 0.04  # a launch that compiles, or itself waits for the device, is not waited for
+LONGEST_S = 0.04  # a launch that compiles, or itself waits for the device, is not waited for much longer
 WALL, DEVICE = "wall", "device"
 
 
@@ -21,6 +21,7 @@ class Clock:
     """`read` is pytest-benchmark's timer; within `following` it may be the device's."""
 
     def __init__(self):
+        self.late = False  # whether the last launch outlasted the wait: the device then worked as the host pleased
         self._queue, self._device_s, self._launch_s = None, 0.0, 0.0
 
     @property
@@ -36,7 +37,7 @@ class Clock:
         try:
             yield
         finally:
-            self._queue = None
+            self._queue, self.late = None, False
 
     def read(self) -> float:
         """Seconds since some moment; the device's stand still while nothing is timed."""
@@ -48,7 +49,9 @@ class Clock:
             output = launch()
             wait(output)
             return output
-        output, launch_s, device_s = self._queue.timed(AHEAD * self._launch_s, launch, wait)
+        ahead_s = AHEAD * self._launch_s
+        output, launch_s, device_s = self._queue.timed(ahead_s, launch, wait)
+        self.late = launch_s > ahead_s
         self._device_s += device_s
         self._launch_s = min(LONGEST_S, max(launch_s, FORGOTTEN * self._launch_s))
         return output

@@ -39,6 +39,7 @@ class Row:
     background: float | None = None
     visits: int = 1  # stretches of the session that the samples were taken in
     clock: str = WALL
+    late: float = 0.0  # share of the samples that were not queued before the device began
 
     @classmethod
     def of(cls, benchmark: dict[str, Any]) -> "Row":
@@ -50,8 +51,8 @@ class Row:
         names = ("backend", "operation", "shape", "precision")
         work = {name: told[name] for name in ("flop", "bytes", "tokens", "peak_bytes")}
         around = {name: told.get(name) for name in ("throttled", "background")}
-        clock = str(told.get("clock", WALL))
-        return cls(**{name: str(told[name]) for name in names}, **work, **around, samples_s=samples_s, clock=clock)
+        timed = {"samples_s": samples_s, "clock": str(told.get("clock", WALL)), "late": float(told.get("late", 0.0))}
+        return cls(**{name: str(told[name]) for name in names}, **work, **around, **timed)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -84,6 +85,7 @@ def merged(visits: Iterable[Row]) -> dict[tuple, Row]:
                 row,
                 samples_s=row.samples_s + visit.samples_s,
                 visits=row.visits + visit.visits,
+                late=max(row.late, visit.late),
                 throttled=row.throttled or visit.throttled,
                 background=max((x for x in (row.background, visit.background) if x is not None), default=None),
             )

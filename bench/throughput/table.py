@@ -14,6 +14,7 @@ from bench.verdict import LEAST
 from reports.ceiling import Ceiling
 from reports.flags import BUSY, slow_stretches
 
+LATE = 0.5  # a row of which more samples than this began before all was queued is flagged
 NOISY = 0.05  # an interval of the median wider than this share of it, on either side, is flagged
 HEADER = f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'median':>9}{'interval':>15}{'rate':>21}"
 
@@ -57,6 +58,7 @@ def flags(row: Row, place: Position | None) -> list[str]:
     middle_s, (low_s, high_s) = median(row.samples_s), interval(row)
     found = [f"{len(row.samples_s)} samples"] if len(row.samples_s) < LEAST else []
     found += ["noisy"] if max(high_s / middle_s - 1, 1 - low_s / middle_s) > NOISY else []
+    found += ["queued late"] if row.late > LATE else []
     found += ["slow stretch"] if slow_stretches(row.samples_s) else []
     found += [f"others busy {row.background:.0%}"] if row.background and row.background > BUSY else []
     found += ["throttled"] if row.throttled else []
