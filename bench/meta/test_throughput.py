@@ -141,6 +141,24 @@ def test_rows_of_two_clocks_are_not_compared(tmp_path, capsys):
     assert "timed by the wall's clock and the device's, not compared: op 0" in output
 
 
+def test_a_row_that_was_queued_late_in_either_run_says_so(tmp_path, capsys):
+    old, new = (written(tmp_path / f"{i}.json", 1.0, i) for i in range(2))
+    for path, row in ((old, 3), (new, 5)):
+        document = json.loads(path.read_text())
+        document["benchmarks"][row]["extra_info"]["late"] = 0.6
+        path.write_text(json.dumps(document))
+    command.main([str(old), str(new)])
+    late = [each.split()[:2] for each in capsys.readouterr().out.splitlines() if each.endswith("SAME, queued late")]
+    assert late == [["op", "3"], ["op", "5"]]
+
+
+def test_a_row_is_as_late_as_its_latest_visit():
+    visits = [entry("gemm", [1.0] * 20) for _ in range(3)]
+    visits[1]["extra_info"]["late"] = 0.6
+    (row,) = saved.merged(map(saved.Row.of, visits)).values()
+    assert row.queued_late and not saved.Row.of(visits[0]).queued_late
+
+
 def test_few_samples_allow_no_verdict(tmp_path):
     rows = {("op",): saved.Row.of(entry("op", [1.0, 1.0, 1.0]))}
     changes = list(compare(rows, rows).values())
@@ -176,8 +194,12 @@ def test_what_is_above_the_roof_noisy_or_slowed_is_flagged():
     quiet = saved.Row.of(entry("gemm", [20 + i % 2 / 10 for i in range(20)], calls=1))
     assert table.flags(quiet, table.position(quiet, ceiling)) == []
     launched = replace(quiet, flop=1, bytes=None)
-    limits = [table.position(replace(launched, clock=clock), ceiling).limit for clock in ("wall", "device")]
-    assert limits == ["launch", "compute"]
+    clocks = ({"clock": "wall"}, {"clock": "device"}, {"clock": "device", "late": 0.6})
+    assert [table.position(replace(launched, **clock), ceiling).limit for clock in clocks] == [
+        "launch",
+        "compute",
+        "launch",
+    ]
     assert table.position(quiet, None) is None and "-" in table.line(quiet, None)
 
 

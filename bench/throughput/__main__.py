@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"{options.old} and {options.new} have no row in common; run the same backends in both")
     print(f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'new/old':>8}{'interval':>16}  verdict")
     for key, change in changes.items():
-        print(line(key, change))
+        print(line(key, change, old[key].queued_late or new[key].queued_late))
     for key in sorted(both - changes.keys()):
         print(f"timed by the {old[key].clock}'s clock and the {new[key].clock}'s, not compared: {' '.join(key)}")
     for name, keys in (("old", old.keys() - new.keys()), ("new", new.keys() - old.keys())):

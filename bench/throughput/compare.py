@@ -31,12 +31,12 @@ def compare(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> dict[tuple, C
     }
 
 
-def line(key: tuple[str, str, str, str], found: Comparison) -> str:
-    """A row of the comparison's table."""
+def line(key: tuple[str, str, str, str], found: Comparison, late: bool) -> str:
+    """A row of the comparison's table; `late` is whether either run's was queued late."""
     operation, shape, precision, backend = key
     spread = f"{found.low:.3f} {found.high:.3f}"
     name = f"{operation:<31}{shape:<19}{precision:<10}{backend:<11}"
-    return f"{name}{found.ratio:>8.3f}{spread:>16}  {found.verdict}"
+    return f"{name}{found.ratio:>8.3f}{spread:>16}  {found.verdict}{', queued late' if late else ''}"
 
 
 def summaries(changes: Mapping[tuple, Comparison]) -> Iterator[str]:

@@ -21,10 +21,11 @@ def drawn(backend, precision: str, *sizes: tuple[int, ...]) -> list[tuple]:
     draws = backend.array(_draws(), precision)
     made = []
     for i in range(ROTATED * len(sizes)):
-        size, start = sizes[i % len(sizes)], i * PERIOD // 31
+        size, start = sizes[i % len(sizes)], i * PERIOD // (ROTATED * len(sizes))
         turned = library.concatenate([draws[start:], draws[:start]])
         whole, rest = divmod(prod(size), PERIOD)
-        made.append(library.concatenate([turned] * whole + [turned[:rest]]).reshape(size))
+        # Of one piece MLX would make a view, which keeps all of it.
+        made.append(library.concatenate([turned[:0], *[turned] * whole, turned[:rest]]).reshape(size))
     backend.sync(made)
     return [tuple(made[i : i + len(sizes)]) for i in range(0, len(made), len(sizes))]
 

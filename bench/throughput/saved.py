@@ -20,6 +20,7 @@ from reports.peaks import ImpossibleRate
 from reports.privacy import leaks, private_strings, redact
 
 LARGEST_BYTES = 2**26
+LATE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Row:
     background: float | None = None
     visits: int = 1  # stretches of the session that the samples were taken in
     clock: str = WALL
-    late: float = 0.0  # share of the samples that were not queued before the device began
+    late: float = 0.0  # share of a visit's samples, the most of any, that were not queued before the device began
 
     @classmethod
     def of(cls, benchmark: dict[str, Any]) -> "Row":
@@ -53,6 +54,11 @@ class Row:
         around = {name: told.get(name) for name in ("throttled", "background")}
         timed = {"samples_s": samples_s, "clock": str(told.get("clock", WALL)), "late": float(told.get("late", 0.0))}
         return cls(**{name: str(told[name]) for name in names}, **work, **around, **timed)
+
+    @property
+    def queued_late(self) -> bool:
+        """Whether the host's speed may be in what the device's clock says: more than LATE of a visit's samples."""
+        return self.late > LATE
 
     @property
     def key(self) -> tuple[str, str, str, str]:

@@ -14,7 +14,6 @@ from bench.verdict import LEAST
 from reports.ceiling import Ceiling
 from reports.flags import BUSY, slow_stretches
 
-LATE = 0.5  # a row of which more samples than this began before all was queued is flagged
 NOISY = 0.05  # an interval of the median wider than this share of it, on either side, is flagged
 HEADER = f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'median':>9}{'interval':>15}{'rate':>21}"
 
@@ -27,8 +26,8 @@ def show(rows: Iterable[Row], reporter, ceilings: Mapping[str, Ceiling | None]) 
 
 
 def position(row: Row, ceiling: Ceiling | None) -> Position | None:
-    """Where a call stands under the roof of its backend. By the device's clock no launch is waited for."""
-    launches = int(row.clock == WALL)
+    """Where a call stands under the roof of its backend. What was queued in time waits for no launch."""
+    launches = int(row.clock == WALL or row.queued_late)
     return roofline(row.flop or 0, row.bytes or 0, median(row.samples_s), ceiling, row.precision, launches)
 
 
@@ -58,7 +57,7 @@ def flags(row: Row, place: Position | None) -> list[str]:
     middle_s, (low_s, high_s) = median(row.samples_s), interval(row)
     found = [f"{len(row.samples_s)} samples"] if len(row.samples_s) < LEAST else []
     found += ["noisy"] if max(high_s / middle_s - 1, 1 - low_s / middle_s) > NOISY else []
-    found += ["queued late"] if row.late > LATE else []
+    found += ["queued late"] if row.queued_late else []
     found += ["slow stretch"] if slow_stretches(row.samples_s) else []
     found += [f"others busy {row.background:.0%}"] if row.background and row.background > BUSY else []
     found += ["throttled"] if row.throttled else []

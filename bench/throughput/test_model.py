@@ -107,7 +107,7 @@ def test_forward_backward(request, measured, trained):
 
 @both
 def test_step(request, measured, trained):
-    """The whole optimizer step over all micro-batches; afterwards its first losses must come out again."""
+    """An optimizer step over all micro-batches, from rates on the device; its first losses must come out again."""
     trainer, hyper, backend = trained.trainer, trained.hyper, trained.subject.backend
     inputs = trained.steps()
     name = named("step", request)
