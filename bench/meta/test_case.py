@@ -97,8 +97,8 @@ def test_nothing_but_zeros_is_caught():
         timed(lambda x: 0 * x)
 
 
-@pytest.mark.parametrize(("first", "least_s"), [(True, 60), (False, 10)])
-def test_clocks_settle_before_the_first_sample(first, least_s, monkeypatch):
+@pytest.mark.parametrize("first", [True, False])
+def test_clocks_settle_before_the_first_sample(first, monkeypatch):
     """Every call takes a second of a made-up clock."""
     called, before = [], []
     monkeypatch.setattr(case.time, "perf_counter", lambda: float(len(called)))
@@ -116,7 +116,7 @@ def test_clocks_settle_before_the_first_sample(first, least_s, monkeypatch):
     made = case.Case(operation="twice", shape="1", precision="float32", call=call, inputs=inputs)
     case.run(made, Noting(), Host(), 1.0, 60.0, first)
     asked_before = len(inputs) + first + 1  # for the outputs, the peak memory and how long a call takes
-    assert before == [asked_before + least_s] and len(called) > before[0]
+    assert before == [asked_before + 60] and len(called) > before[0]
 
 
 @pytest.mark.parametrize(("room", "calls", "late"), [(40, 32, 0), (20, 16, 0), (3, 2, 0), (0, 1, 1)])

@@ -11,7 +11,7 @@ from impl.spec import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Shapes of each operation; `budget_s` of samples for each row, after `settle_s` of others that do not count."""
+    """Shapes of each operation; `budget_s` of samples for each row, and in each visit `settle_s` of others before."""
 
     gemm: tuple[tuple[str, int], ...]  # (precision, n) of an n x n x n product
     rows: tuple[tuple[int, int], ...]  # (N, C)
@@ -56,7 +56,7 @@ GPU = Sizes(
     stacks=((32, 512, 512), (8, 2048, 512)),
     evaluation_rows=128,
     budget_s=1.0,
-    settle_s=1.0,
+    settle_s=0.25,
 )
 GPU_FULL = replace(
     GPU,
