@@ -12,7 +12,7 @@ seeds are listed without a rank.
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 from statistics import mean, median, stdev
 
 from scipy.special import stdtrit
@@ -102,7 +102,7 @@ class Board:
     """One comparable set of one division. `target` is the score that `Row.joules_to_target` asks for, `text` the name
     of the training text, where accepted reports say it.
 
-    `rows` come ranked first, then in the order of PLACES; within a place by rank, then score.
+    `rows` come ranked first, then in the order of PLACES; within a place by rank, those without one last, then score.
     """
 
     division: str
@@ -177,7 +177,7 @@ def _board(division: str, of: Hashes, entries: list[Entry]) -> Board:
     rows = [replace(row, joules_to_target=_joules_to(row, target)) for row in rows]
     recipe = next(entry.record.identity.recipe for entry in entries if entry.record)
     order = {place: i for i, place in enumerate(PLACES)}
-    rows.sort(key=lambda r: (order[r.place], r.rank or 0, r.bits_per_byte or 0.0, repr(r.configuration)))
+    rows.sort(key=lambda r: (order[r.place], r.rank or inf, r.bits_per_byte or 0.0, repr(r.configuration)))
     texts = [entry.record.identity.text for entry in entries if entry.record and entry.accepted]
     text = next(filter(None, texts), None)
     return Board(division, recipe, of, text, target, tuple(rows))

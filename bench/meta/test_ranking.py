@@ -118,6 +118,8 @@ def test_memory_limited_rows_have_ranks_of_their_own():
     limited = runs([1.1, 1.11, 1.12], **OTHER, run={"epochs": 1.3})
     rows = only(*runs([1.4, 1.41, 1.42]), *limited)
     assert [(row.place, row.rank) for row in rows] == [(RANKED, 1), (LIMITED, 1)]
+    few = runs([1.0, 1.01], **QUICK, run={"epochs": 1.3})
+    assert [row.rank for row in only(*few, *limited)] == [1, None]  # whatever the score of two seeds
     one_of_three = only(*runs([1.40, 1.41]), run(1.2, seed=60, run={"epochs": 1.01}))
     assert [(row.place, row.runs) for row in one_of_three] == [(LIMITED, 3)]  # no run is chosen out
 
