@@ -14,8 +14,9 @@ from reports.record import Record
 from reports.standing import EQUAL_BUDGET, EQUAL_TOKENS, SHOWN
 
 # One standard deviation from seed to seed: where two means are nearer, which of two single runs comes out lower is
-# right in less than 76 of 100 cases. Five minutes of preset cpu on torch-cpu: 0.0026 over seeds 42 and 43; the seeds'
-# part in reports/findings/noise.md, 0.21 % of val_bpb, is 0.0027 there.
+# right in less than 76 of 100 cases. Five minutes of preset cpu on torch-cpu: 0.0034 over seeds 42 to 44, of 495 to 545
+# steps; the seeds' part in reports/findings/noise.md, 0.21 % of val_bpb, is 0.0027 there. On mlx-cpu it was 0.033,
+# of 89 to 114 steps.
 MARGIN_BPB = 0.0025
 MARGIN_SPEED = 0.015  # half of the 3 % that must be seen, as for timings
 AVERAGED = 20  # steps whose training loss stands for one
