@@ -3,6 +3,7 @@
 Run with `pytest -m meta bench/meta/test_case.py`.
 """
 
+import gc
 import weakref
 from itertools import count
 from types import SimpleNamespace
@@ -142,6 +143,7 @@ def test_what_a_failed_row_held_is_free_in_the_next():
     held = []
 
     def build():
+        assert gc.get_freeze_count()  # what lasts, as a compiler's modules, is out of its sight
         array = Held()
         array.itself = array
         held.append(weakref.ref(array))

@@ -108,6 +108,26 @@ def test_the_device_is_timed_however_long_launching_takes(machine, which, host_s
 
 
 @frameworks
+def test_a_slow_launch_is_remembered_past_quick_ones(machine, which):
+    timer = Clock()
+    with timer.following(machine.backends[which], waits=False):
+        for i in range(24):
+            sample_s(timer, machine, 3e-4 if i % 4 == 0 else 1e-4, 1e-5)
+            assert i < 8 or not timer.late
+
+
+@frameworks
+def test_a_row_knows_nothing_of_the_launches_before_it(machine, which):
+    timer = Clock()
+    for _ in range(2):
+        rested_s = machine.rested_s
+        with timer.following(machine.backends[which], waits=False):
+            sample_s(timer, machine, 1e-3, 1e-4)
+            assert machine.rested_s == rested_s
+            sample_s(timer, machine, 1e-3, 1e-4)
+
+
+@frameworks
 def test_it_tells_of_the_sample_before(machine, which):
     timer = Clock()
     with timer.following(machine.backends[which], waits=False):

@@ -75,7 +75,7 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
         "peak_method": method,
         "first_s": first_s,
     }
-    with CLOCK.following(backend, case.waits):  # not before: what waits keeps its memory
+    with CLOCK.following(backend, case.waits):  # not before: outputs and peak are of what has been waited for
         _sample(target, benchmark, expected, budget_s, settle_s)
 
 
