@@ -24,7 +24,7 @@ MARGIN = MARGIN_SPEED
 # within 0.9 % (torch) and 2.3 % (mlx) of each other, and those of the two halves of a second within 0.6 % and 1.5 %.
 APART = 0.03
 # Other work only slows: of those sessions' quarters, half were within 0.8 % and 1.5 %.
-QUICK = 0.25
+QUICK = 0.05
 LEVEL = 0.98
 RESAMPLES = 2000
 # Of 500 equal pairs with 2 % noise, 5.6 % were called different from 10 samples, 2.2 % from 16, 0.2 % from 40.

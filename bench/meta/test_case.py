@@ -120,18 +120,54 @@ def test_clocks_settle_before_the_first_sample(first, monkeypatch):
     assert before == [asked_before + 60] and len(called) > before[0]
 
 
+@pytest.mark.parametrize(
+    ("call_s", "waits", "samples"),
+    [
+        *[
+            (1 / 1024, False, 51),
+            (1 / 64, False, 64),
+            (0.25, False, 8),
+            (0.5, False, 6),
+            (2.0, False, 1),
+            (9.0, False, 1),
+        ],
+        *[(1 / 1024, True, 250), (1 / 64, True, 192), (0.75, True, 8)],
+    ],
+)
+def test_a_visit_has_enough_samples_and_the_hosts_have_more(call_s, waits, samples, monkeypatch):
+    """A budget of a second. Short calls are put together, where they do not wait for themselves."""
+    now_s, told = [0.0], []
+    monkeypatch.setattr(case.time, "perf_counter", lambda: now_s[0])
+
+    class Noting(Benchmark):
+        def pedantic(self, target, setup, rounds):
+            told.append(rounds)
+            super().pedantic(target, setup, rounds)
+
+    def call(x):
+        now_s[0] += call_s
+        return 2 * x
+
+    inputs = [(np.float32(1),), (np.float32(2),)]
+    made = case.Case(operation="", shape="", precision="float32", call=call, inputs=inputs, waits=waits)
+    case.run(made, Noting(), Host(), 1.0, 0.0)
+    assert told == [samples]
+
+
 @pytest.mark.parametrize(("room", "calls", "late"), [(40, 32, 0), (20, 16, 0), (3, 2, 0), (0, 1, 1)])
 def test_no_more_calls_are_queued_than_find_room(room, calls, late, monkeypatch):
-    """A queue that holds `room` calls: the device has begun when more are queued."""
+    """A queue that holds `room` calls: the device has begun when more are queued. Then it goes on without a rest."""
+    rests = []
 
     class Full:
-        def queued(self, rest_s, launch):
-            output = launch()
-            return output, lambda: (1e-4 * len(output), len(output) > room)
+        def queued(self, rest_s, calls):
+            rests.append(clock.CLOCK.rests)
+            return [call() for call in calls][-1], lambda: (1e-4 * len(calls), len(calls) > room)
 
     monkeypatch.setattr(clock, "_queue", lambda backend: Full())
     told = timed(lambda x: 2 * x).extra_info
     assert (told["calls"], told["late"]) == (calls, late)
+    assert rests[-1] == (not late) and clock.CLOCK.rests
 
 
 def test_what_a_failed_row_held_is_free_in_the_next():

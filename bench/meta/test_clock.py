@@ -55,7 +55,8 @@ class Machine:
             return lambda: stamp.synchronize() or round(1e9 * (stamp.at_s + EPOCH_S))
 
         torch = SimpleNamespace(cuda=SimpleNamespace(Event=Event, _sleep=lambda ticks: self.rest(ticks / GPU_HZ)))
-        core = SimpleNamespace(fast=SimpleNamespace(cuda_kernel=None), async_eval=lambda _: None)
+        self.evaluated = []
+        core = SimpleNamespace(fast=SimpleNamespace(cuda_kernel=None), async_eval=self.evaluated.append)
         self.backends = [SimpleNamespace(name="torch-cuda", torch=torch), SimpleNamespace(name="mlx-cuda", mx=core)]
         monkeypatch.setattr(clock.Mlx, "_hold", lambda queue, rest_s: hold(rest_s))
 
@@ -66,14 +67,13 @@ class Machine:
     def work(self, device_s):
         self.free_s = max(self.free_s, self.now_s) + device_s
 
-    def launch(self, host_s, device_s, calls=10):
-        for _ in range(calls):
-            self.now_s += host_s
-            if len(self.ends_s) >= self.room:
-                self.now_s = max(self.now_s, self.ends_s[-self.room])
-            self.work(device_s)
-            self.ends_s.append(self.free_s)
-        return calls
+    def launch(self, host_s, device_s):
+        self.now_s += host_s
+        if len(self.ends_s) >= self.room:
+            self.now_s = max(self.now_s, self.ends_s[-self.room])
+        self.work(device_s)
+        self.ends_s.append(self.free_s)
+        return len(self.ends_s)
 
     def wait(self, _=None):
         self.now_s = max(self.now_s, self.free_s)
@@ -86,8 +86,8 @@ def machine(monkeypatch):
 
 def sample_s(timer, machine, host_s, device_s) -> float:
     """Of ten calls, as pytest-benchmark takes it."""
-    start_s = timer.read()
-    assert timer.timed(lambda: machine.launch(host_s, device_s), machine.wait) == 10
+    start_s, before = timer.read(), len(machine.ends_s)
+    assert timer.timed([lambda: machine.launch(host_s, device_s)] * 10, machine.wait) == before + 10
     return timer.read() - start_s
 
 
@@ -95,7 +95,7 @@ frameworks = pytest.mark.parametrize("which", [0, 1], ids=["torch", "mlx"])
 
 
 @frameworks
-@pytest.mark.parametrize(("host_s", "device_s"), [(1e-3, 1e-4), (1e-4, 1e-3), (1e-3, 1e-3)])
+@pytest.mark.parametrize(("host_s", "device_s"), [(1e-3, 1e-4), (1e-4, 1e-3), (1e-3, 1e-3), (8e-3, 4e-3)])
 def test_the_device_is_timed_however_long_launching_takes(machine, which, host_s, device_s):
     timer = Clock()
     with timer.following(machine.backends[which], waits=False):
@@ -170,6 +170,27 @@ def test_a_queue_that_is_full_before_all_is_launched_is_told(machine, which, roo
             sample_s(timer, machine, 1e-3, 1e-4)
         assert timer.late == late
     assert not timer.late
+
+
+@frameworks
+def test_a_row_may_go_on_without_a_rest(machine, which):
+    """Where launching waits for a full queue, a longer rest would make for a longer launch."""
+    timer = Clock()
+    with timer.following(machine.backends[which], waits=False):
+        timer.rests = False
+        for _ in range(8):
+            sample_s(timer, machine, 1e-3, 1e-4)
+        assert not machine.rested_s and timer.late
+    with timer.following(machine.backends[which], waits=False):
+        assert timer.rests
+
+
+def test_mlx_is_given_call_after_call(machine):
+    """Together they would run side by side."""
+    timer = Clock()
+    with timer.following(machine.backends[1], waits=False):
+        sample_s(timer, machine, 1e-3, 1e-4)
+    assert machine.evaluated == list(range(1, 11))
 
 
 @frameworks

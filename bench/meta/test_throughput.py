@@ -58,11 +58,17 @@ def test_a_saved_run_names_no_machine_and_keeps_raw_samples(tmp_path):
     document = json.loads(path.read_text())
     rows = saved.load(path)
     (row,) = rows.values()
-    assert row.visits == case.VISITS and len(row.samples_s) >= case.VISITS * case.FEWEST
+    assert row.visits == case.VISITS and len(row.samples_s) >= case.VISITS * case.ENOUGH
     assert {one["options"]["timer"] for one in document["benchmarks"]} == {"read"}  # of CLOCK
     assert "node" not in document["machine_info"] and set(document["commit_info"]) == {"id", "dirty"}
     assert platform.node() not in json.dumps(document["machine_info"])
     assert "throughput" in output and "tokens/s" in output
+
+
+def test_a_selection_of_nothing_is_said_in_pytests_words(tmp_path):
+    status, output = run(*BENCH, "-k", "no_such_row", f"--report={tmp_path}")
+    assert status == pytest.ExitCode.NO_TESTS_COLLECTED and "Traceback" not in output, output
+    assert "deselected" in output.splitlines()[-1] and not [*tmp_path.iterdir()]
 
 
 SPOILED = """

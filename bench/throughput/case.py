@@ -7,20 +7,22 @@ import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 
 import numpy as np
 
 from bench.throughput.clock import CLOCK, DEVICE
+from bench.throughput.cores import taking_turns
 from bench.throughput.memory import peak_of
-from bench.verdict import LEAST
 
 SAMPLE_S, MOST_CALLS, SHORT = 0.02, 32, 1 / 8  # a call that is no longer than this share of a visit is timed again
 VISITS = 4  # of a row, spread over the session, so that its interval holds what drifts
-FEWEST, MOST = 1, 250  # samples a visit; LEAST in all, without which nothing can be said of a change, for this much
-STRETCHED = 4  # more time
+MOST, ENOUGH = 250, 8  # samples a visit; for enough of them it may take several times its budget,
+STRETCHED, PATIENCE = 3, 3  # and this many times in any case, where the host is timed
 KEPT_ELEMENTS = 2**14  # of each output, evenly spread, are compared with those from before the timing
 # Between two calls on the same inputs only the order of sums may differ, by atomics or another kernel.
 INTEGERS = "integers"  # the precision of data
@@ -75,28 +77,30 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
         "peak_method": method,
         "first_s": first_s,
     }
-    with CLOCK.following(backend, case.waits):  # not before: outputs and peak are of what has been waited for
-        _sample(target, benchmark, expected, budget_s, settle_s)
+    if target.hosts:  # it has no clocks to settle, but neighbours
+        budget_s, settle_s = PATIENCE * budget_s, 0.0
+    with CLOCK.following(backend, case.waits), target.turns() as turn:  # not before: what came so far was waited for
+        _sample(target, benchmark, expected, budget_s, settle_s, turn)
 
 
-def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, settle_s: float) -> None:
+def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, settle_s: float, turn) -> None:
     """The samples of a visit. Raises WrongOutput where the last output is not the one `expected` of its inputs."""
-    case, turn = target.case, count()
+    case, taken = target.case, count()
     call_s = target.seconds(case.inputs[:1])  # by the device's clock 0, since it is one sample behind
     if call_s < SHORT * budget_s:
         call_s = min(target.seconds(case.inputs[:1]) for _ in range(2))
     calls = 1 if case.waits else int(np.clip(SAMPLE_S / call_s, 1, MOST_CALLS))
 
     def rotated():
-        first = next(turn) * calls
+        turn()
+        first = next(taken) * calls
         return ([case.inputs[(first + i) % len(case.inputs)] for i in range(calls)],), {}
 
-    while CLOCK.kind == DEVICE and calls > 1 and _late(target, rotated):
-        calls //= 2
+    while CLOCK.kind == DEVICE and CLOCK.rests and _late(target, rotated):
+        CLOCK.rests = calls > 1  # one alone does not fit: then the device begins before, and goes on without a rest
+        calls = max(1, calls // 2)
     sample_s = _settle(lambda: target.of(*rotated()[0]), settle_s)
-    least = -(-LEAST // VISITS)
-    least = least if least * sample_s < STRETCHED * budget_s else FEWEST
-    rounds = int(np.clip(budget_s / sample_s, least, MOST))
+    rounds = int(np.clip(max(budget_s / sample_s, min(ENOUGH, STRETCHED * budget_s / sample_s)), 1, MOST))
     benchmark.extra_info |= {"calls": calls, "clock": CLOCK.kind}
     target.late.clear()
     try:
@@ -105,7 +109,7 @@ def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, 
         if case.check:
             case.check(target.output)
         else:
-            last = (next(turn) * calls - 1) % len(case.inputs)
+            last = (next(taken) * calls - 1) % len(case.inputs)
             compare(target.kept(target.output), expected[last], case)
     except Exception:
         benchmark.has_error = True  # a wrong answer has no speed
@@ -165,12 +169,21 @@ class Target:
 
     def of(self, several: Sequence[tuple]) -> None:
         """One call for each of `several` inputs, then one wait: for them or, as the clock does, for those before."""
-        self.output = CLOCK.timed(lambda: [self.case.call(*given) for given in several], self._wait)[-1]
+        self.output = CLOCK.timed([partial(self.case.call, *given) for given in several], self._wait)
         self.late.append(CLOCK.late)
 
     def _wait(self, outputs: list) -> None:
         if not self.case.waits:
             self.backend.sync(outputs)
+
+    @property
+    def hosts(self) -> bool:
+        """Whether the speed of one core is in what is timed. A CPU's backend works with all of them."""
+        return self.case.waits and (self.backend is None or not self.backend.name.endswith("-cpu"))
+
+    def turns(self):
+        """See taking_turns."""
+        return taking_turns() if self.hosts else nullcontext(lambda: None)
 
     def seconds(self, several: Sequence[tuple]) -> float:
         """By the clock that samples are taken by."""

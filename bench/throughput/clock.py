@@ -10,12 +10,12 @@ Test with `pytest -m meta bench/meta/test_clock.py`.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 AHEAD, FORGOTTEN = 1.5, 0.8  # time to launch, in the longest launch of late; what is left of one after each later
-LONGEST_S = 0.04  # a launch that compiles, or itself waits for the device, is not waited for much longer
+LONGEST_S = 0.15  # a launch that compiles is not waited for much longer
 WALL, DEVICE = "wall", "device"
 
 
@@ -24,6 +24,7 @@ class Clock:
 
     def __init__(self):
         self.late = False  # whether the device began with the sample last read before all of it was queued
+        self.rests = True  # until a row ends; False where a rest gains nothing, for launching waits for a full queue
         self._queue, self._before = None, None
         self._device_s = self._sample_s = self._launch_s = 0.0
 
@@ -40,21 +41,25 @@ class Clock:
         try:
             yield
         finally:
-            self._queue, self._before, self.late = None, None, False
+            self._queue, self._before, self.late, self.rests = None, None, False, True
 
     def read(self) -> float:
         """Seconds since some moment; the device's are those that it spent on all samples but the last."""
         return self._device_s if self._queue else time.perf_counter()
 
-    def timed(self, launch: Callable[[], Any], wait: Callable[[Any], object]) -> Any:
-        """What `launch` returns: after `wait` has waited for it or, by the device's clock, for the sample before it."""
+    def timed(self, calls: Sequence[Callable[[], Any]], wait: Callable[[list], object]) -> Any:
+        """What the last of `calls` returns.
+
+        By the wall's clock `wait` has then waited for what all of them return, by the device's for the sample before.
+        """
         if not self._queue:
-            output = launch()
-            wait(output)
-            return output
-        rest_s = max(0.0, AHEAD * self._launch_s - self._sample_s)  # with the sample before, time enough to launch
+            outputs = [call() for call in calls]
+            wait(outputs)
+            return outputs[-1]
+        # With the sample before, time enough to launch.
+        rest_s = AHEAD * self._launch_s - self._sample_s if self.rests else 0.0
         begun_s = time.perf_counter()
-        output, told = self._queue.queued(rest_s, launch)
+        output, told = self._queue.queued(max(0.0, rest_s), calls)
         launch_s = time.perf_counter() - begun_s
         self._launch_s = min(LONGEST_S, max(launch_s, FORGOTTEN * self._launch_s))
         before, self._before = self._before, told
@@ -72,13 +77,14 @@ class Torch:
     def __init__(self, backend):
         self.cuda = backend.torch.cuda
 
-    def queued(self, rest_s: float, launch) -> tuple[Any, Callable]:
-        """The output, which need not be ready, and what waits for it: () -> device seconds, whether it began early."""
+    def queued(self, rest_s: float, calls: Sequence[Callable]) -> tuple[Any, Callable]:
+        """The last output, perhaps not ready, and what waits for it: () -> device seconds, whether it began early."""
         start, end = (self.cuda.Event(enable_timing=True) for _ in range(2))
         if rest_s:
             self.cuda._sleep(int(rest_s * self.TICKS_PER_S))
         start.record()
-        output = launch()
+        for call in calls:
+            output = call()
         early = start.query()
         end.record()
 
@@ -105,11 +111,16 @@ class Mlx:
         # Of the two clocks, to the tens of microseconds that a wait takes to return.
         self.apart_s = min(-self._hold(0.0)() / 1e9 + time.perf_counter() for _ in range(3))
 
-    def queued(self, rest_s: float, launch) -> tuple[Any, Callable]:
-        """The output, which need not be ready, and what waits for it: () -> device seconds, whether it began early."""
+    def queued(self, rest_s: float, calls: Sequence[Callable]) -> tuple[Any, Callable]:
+        """The last output, perhaps not ready, and what waits for it: () -> device seconds, whether it began early.
+
+        One call after another, as in torch's stream: what is evaluated together and does not depend on each other runs
+        side by side, which took an H200 0.031 ms for each of 200 products of 1024 that it does in 0.007 by themselves.
+        """
         start = self._hold(rest_s)
-        output = launch()
-        self.mx.async_eval(output)
+        for call in calls:
+            output = call()
+            self.mx.async_eval(output)
         launched_s = time.perf_counter()
         end = self._hold(0.0)
 

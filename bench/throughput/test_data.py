@@ -18,7 +18,7 @@ from impl.data.prepare import prepare
 from impl.spec import Data
 
 pytestmark = pytest.mark.bench
-DOCUMENTS, DRAWN = 128, 8
+DOCUMENTS, DRAWN = 32, 8
 FILLS = (
     64  # of one call: whenever the packer's buffer is low it takes in documents, so that one fill is not like the next
 )

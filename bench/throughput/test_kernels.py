@@ -11,7 +11,7 @@ import pytest
 
 from bench.throughput.case import Case
 from bench.throughput.draws import drawn
-from bench.throughput.gradient import with_gradients
+from bench.throughput.kernel import as_trained, with_gradients
 from bench.throughput.plugin import shapes
 from impl.spec import NS5, POLAR_EXPRESS, Model
 
@@ -32,7 +32,7 @@ def cased(backend, precision, name, kernel, sizes, mode, *, counted=None, shape=
             operation=name,
             shape=shape or label(*sizes[0]),
             precision=precision,
-            call=kernel,
+            call=as_trained(backend, kernel),
             inputs=drawn(backend, precision, *sizes),
             **work,
         )
@@ -155,7 +155,7 @@ def test_orthogonalize(subject, measured, shape, polynomial, products):
             operation=polynomial,
             shape=label(*shape),
             precision=products,
-            call=lambda x: subject.muon.orthogonalize(x, rule, products),
+            call=as_trained(subject.backend, lambda x: subject.muon.orthogonalize(x, rule, products)),
             inputs=drawn(subject.backend, "float32", shape),
             flop=flop,
             bytes=2 * prod(shape) * 4,

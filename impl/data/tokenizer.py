@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
@@ -28,6 +29,7 @@ PATTERN = (
 SPECIALS = tuple(f"<|reserved_{i}|>" for i in range(4))  # the first is BOS
 BYTES = 256
 SMALLEST = BYTES + len(SPECIALS)
+MOST_THREADS, PARTS = 8, 4  # of a batch, that many a thread: documents are not equally long
 REMEDY = "run: python -m impl.data prepare"
 
 
@@ -66,9 +68,19 @@ class Tokenizer:
 
     def encode(self, documents: Sequence[str]) -> list:  # -> one (n,) int32 per document, BOS first
         """Token ids; the text of a special token inside a document is ordinary text."""
-        threads = min(8, os.cpu_count() or 1)
-        encoded = self._encoding.encode_ordinary_batch(list(documents), num_threads=threads)
-        return [np.array([self.bos, *ids], dtype=np.int32) for ids in encoded]
+        threads = min(MOST_THREADS, _cores())
+        if threads == 1:
+            return [self._encoded(document) for document in documents]
+        size = -(-len(documents) // (PARTS * threads)) or 1
+        parts = [documents[start : start + size] for start in range(0, len(documents), size)]
+        with ThreadPoolExecutor(threads) as pool:
+            encoded = pool.map(lambda part: [self._encoded(document) for document in part], parts)
+            return [ids for part in encoded for ids in part]
+
+    def _encoded(self, document: str):  # (n,) int32
+        # No list of Python's integers in between: making it holds the interpreter, so that threads wait for each other.
+        ids = self._encoding.encode_to_numpy(document, disallowed_special=())
+        return np.concatenate([[self.bos], ids], dtype=np.int32, casting="unsafe")  # every id fits
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text; bytes that are no UTF-8 become U+FFFD."""
@@ -107,6 +119,11 @@ class Tokenizer:
     def _content(self) -> dict:
         tokens = [base64.b64encode(token).decode() for token in self.tokens]
         return {"pattern": self.pattern, "special_tokens": list(SPECIALS), "tokens": tokens}
+
+
+def _cores() -> int:
+    """That this thread may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_size(vocab_size: int) -> None:

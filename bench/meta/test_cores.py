@@ -1,0 +1,82 @@
+"""Which core the host's rows run on.
+
+`pytest -m meta bench/meta/test_cores.py`
+"""
+
+import os
+import threading
+from contextlib import suppress
+from types import SimpleNamespace
+
+import pytest
+
+from bench.throughput import case
+from bench.throughput.cores import taking_turns
+
+pytestmark = pytest.mark.meta
+ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+several = pytest.mark.skipif(len(ALLOWED) < 2, reason="this system lets no program choose between cores")
+
+
+@pytest.fixture
+def other():
+    """A thread beside this one."""
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait, daemon=True)
+    thread.start()
+    yield thread
+    ended.set()
+
+
+@several
+def test_threads_go_from_core_to_core_each_on_its_own(other):
+    seen = []
+    with taking_turns() as move:
+        for i in range(2 * len(ALLOWED)):
+            move()
+            mine, its = os.sched_getaffinity(0), os.sched_getaffinity(other.native_id)
+            assert len(mine) == len(its) == 1 and mine != its
+            seen += mine
+            assert seen[i // 2 * 2] == seen[i]  # inputs take turns, so each meets two
+    assert sorted(seen[::2]) == sorted(ALLOWED)
+
+
+@several
+def test_after_it_all_run_where_they_might_also_what_was_started_meanwhile(other):
+    begun, ended, inside = threading.Event(), threading.Event(), []
+
+    def work():
+        inside.append(os.sched_getaffinity(0))
+        begun.set()
+        ended.wait()
+
+    with suppress(MemoryError), taking_turns() as move:
+        move()
+        late = threading.Thread(target=work)
+        late.start()
+        begun.wait()
+        raise MemoryError
+    places = [os.sched_getaffinity(thread) for thread in (0, other.native_id, late.native_id)]
+    ended.set()
+    assert len(inside[0]) == 1 and places == [ALLOWED] * 3
+
+
+def test_where_no_program_may_choose_nothing_moves(monkeypatch):
+    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+    with taking_turns() as move:
+        move()
+    assert not hasattr(os, "sched_getaffinity") or os.sched_getaffinity(0) == ALLOWED
+
+
+@several
+@pytest.mark.parametrize(
+    ("name", "waits", "moves"),
+    [(None, True, True), ("torch-cuda", True, True), ("torch-cuda", False, False), ("torch-cpu", True, False)],
+)
+def test_rows_that_the_host_alone_decides_take_turns(name, waits, moves):
+    backend = name and SimpleNamespace(name=name)
+    made = case.Case(operation="", shape="", precision="integers", call=lambda: None, inputs=[()], waits=waits)
+    with case.Target(made, backend).turns() as turn:
+        turn()
+        assert (len(os.sched_getaffinity(0)) == 1) == moves
+    assert os.sched_getaffinity(0) == ALLOWED

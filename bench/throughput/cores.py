@@ -1,0 +1,40 @@
+"""The host's cores in turn, for work that one thread does.
+
+A core whose neighbour is busy is slow, and the system leaves a thread where it is: on a lent machine packing took 7.3
+to 7.9 ms on four of ten cores and 10 to 13 on the others, each for as long as a visit. Sessions are compared by their
+quick samples, so every visit asks many cores. macOS lets no program choose.
+
+Test with `pytest -m meta bench/meta/test_cores.py`.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+
+
+@contextmanager
+def taking_turns() -> Iterator[Callable[[], None]]:
+    """Every second call moves Python's threads on by a core, each to its own; at the end all run where they might."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield lambda: None
+        return
+    allowed, turns = sorted(os.sched_getaffinity(0)), count()
+
+    def move() -> None:
+        first = next(turns) // 2  # inputs take turns too: a core meets two of them
+        for i, thread in enumerate(threading.enumerate()):
+            _place(thread.native_id, {allowed[(first + i) % len(allowed)]})
+
+    try:
+        yield move
+    finally:
+        for task in Path("/proc/self/task").iterdir():  # what a library started meanwhile has its starter's core
+            _place(int(task.name), set(allowed))
+
+
+def _place(thread: int | None, cores: set[int]) -> None:
+    with suppress(ProcessLookupError):  # it has ended
+        os.sched_setaffinity(thread, cores)
