@@ -160,9 +160,16 @@ def test_no_more_calls_are_queued_than_find_room(room, calls, late, monkeypatch)
     rests = []
 
     class Full:
-        def queued(self, rest_s, calls):
+        def begin(self, rest_s):
             rests.append(clock.CLOCK.rests)
-            return [call() for call in calls][-1], lambda: (1e-4 * len(calls), len(calls) > room)
+            self.queued = 0
+
+        def launch(self, output):
+            self.queued += 1
+
+        def end(self, start):
+            queued = self.queued
+            return lambda: (1e-4 * queued, queued > room)
 
     monkeypatch.setattr(clock, "_queue", lambda backend: Full())
     told = timed(lambda x: 2 * x).extra_info

@@ -7,6 +7,7 @@ import os
 import threading
 from contextlib import suppress
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -80,3 +81,27 @@ def test_rows_that_the_host_alone_decides_take_turns(name, waits, moves):
         turn()
         assert (len(os.sched_getaffinity(0)) == 1) == moves
     assert os.sched_getaffinity(0) == ALLOWED
+
+
+@several
+def test_samples_of_such_a_row_are_taken_on_many_cores():
+    seen = []
+
+    class Benchmark:
+        extra_info: ClassVar[dict] = {}
+
+        @staticmethod
+        def pedantic(target, setup, rounds):
+            seen.clear()
+            for _ in range(2 * len(ALLOWED)):
+                target(*setup()[0])
+
+    def call():
+        seen.append(frozenset(os.sched_getaffinity(0)))
+        return [1.0]
+
+    made = case.Case(
+        operation="", shape="", precision="integers", call=call, inputs=[()], waits=True, check=lambda output: None
+    )
+    case.run(made, Benchmark, None, 1e-3, 0.0, first=False)
+    assert set(seen) == {frozenset([core]) for core in ALLOWED}

@@ -86,7 +86,7 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
 def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, settle_s: float, turn) -> None:
     """The samples of a visit. Raises WrongOutput where the last output is not the one `expected` of its inputs."""
     case, taken = target.case, count()
-    call_s = target.seconds(case.inputs[:1])  # by the device's clock 0, since it is one sample behind
+    call_s = target.seconds(case.inputs[:1])
     if call_s < SHORT * budget_s:
         call_s = min(target.seconds(case.inputs[:1]) for _ in range(2))
     calls = 1 if case.waits else int(np.clip(SAMPLE_S / call_s, 1, MOST_CALLS))
@@ -96,6 +96,7 @@ def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, 
         first = next(taken) * calls
         return ([case.inputs[(first + i) % len(case.inputs)] for i in range(calls)],), {}
 
+    CLOCK.ahead = True
     while CLOCK.kind == DEVICE and CLOCK.rests and _late(target, rotated):
         CLOCK.rests = calls > 1  # one alone does not fit: then the device begins before, and goes on without a rest
         calls = max(1, calls // 2)

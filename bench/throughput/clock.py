@@ -14,19 +14,27 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-AHEAD, FORGOTTEN = 1.5, 0.8  # time to launch, in the longest launch of late; what is left of one after each later
-LONGEST_S = 0.15  # a launch that compiles is not waited for much longer
+AHEAD = 2.0  # time to launch, in what launching took by itself
 WALL, DEVICE = "wall", "device"
 
 
 class Clock:
-    """`read` is pytest-benchmark's timer; within `following` it may be the device's, which is one sample behind."""
+    """`read` is pytest-benchmark's timer; within `following` it may be the device's.
+
+    Each sample is waited for at first, which tells what launching takes by itself: behind a full queue it takes as long
+    as the queue. Once `ahead` is set, `read` is one sample behind.
+    """
 
     def __init__(self):
-        self.late = False  # whether the device began with the sample last read before all of it was queued
-        self.rests = True  # until a row ends; False where a rest gains nothing, for launching waits for a full queue
-        self._queue, self._before = None, None
-        self._device_s = self._sample_s = self._launch_s = 0.0
+        self._queue, self._device_s = None, 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self.ahead = False  # whether the next sample is queued while one runs
+        self.rests = True  # whether the device is told to wait where launching takes longer than a sample
+        self.late = False  # whether it began with the sample last read before all of it was queued
+        self._before = None
+        self._sample_s = self._launch_s = 0.0
 
     @property
     def kind(self) -> str:
@@ -37,31 +45,39 @@ class Clock:
     def following(self, backend, waits: bool) -> Iterator[None]:
         """The device's own clock, where it has one and the work does not wait for itself. `backend` may be None."""
         self._queue = None if backend is None or waits else _queue(backend)
-        self._device_s = self._sample_s = self._launch_s = 0.0  # another row's launches say nothing of this one's
         try:
             yield
         finally:
-            self._queue, self._before, self.late, self.rests = None, None, False, True
+            self._queue = None
+            self._forget()  # another row's launches say nothing of the next one's
 
     def read(self) -> float:
-        """Seconds since some moment; the device's are those that it spent on all samples but the last."""
+        """Seconds since some moment; the device's are those that it spent on the samples told of."""
         return self._device_s if self._queue else time.perf_counter()
 
     def timed(self, calls: Sequence[Callable[[], Any]], wait: Callable[[list], object]) -> Any:
         """What the last of `calls` returns.
 
-        By the wall's clock `wait` has then waited for what all of them return, by the device's for the sample before.
+        By the wall's clock `wait` has then waited for what all of them return, by the device's once it is `ahead` only
+        for the sample before.
         """
         if not self._queue:
             outputs = [call() for call in calls]
             wait(outputs)
             return outputs[-1]
-        # With the sample before, time enough to launch.
-        rest_s = AHEAD * self._launch_s - self._sample_s if self.rests else 0.0
+        rest_s = AHEAD * len(calls) * self._launch_s - self._sample_s if self.ahead and self.rests else 0.0
+        start = self._queue.begin(max(0.0, rest_s))
         begun_s = time.perf_counter()
-        output, told = self._queue.queued(max(0.0, rest_s), calls)
+        for call in calls:
+            output = call()
+            self._queue.launch(output)
         launch_s = time.perf_counter() - begun_s
-        self._launch_s = min(LONGEST_S, max(launch_s, FORGOTTEN * self._launch_s))
+        told = self._queue.end(start)
+        if not self.ahead:
+            self._launch_s = launch_s / len(calls)
+            self._sample_s, _ = told()
+            self._device_s += self._sample_s
+            return output
         before, self._before = self._before, told
         if before:
             self._sample_s, self.late = before()
@@ -77,22 +93,27 @@ class Torch:
     def __init__(self, backend):
         self.cuda = backend.torch.cuda
 
-    def queued(self, rest_s: float, calls: Sequence[Callable]) -> tuple[Any, Callable]:
-        """The last output, perhaps not ready, and what waits for it: () -> device seconds, whether it began early."""
-        start, end = (self.cuda.Event(enable_timing=True) for _ in range(2))
+    def begin(self, rest_s: float):
+        """What `end` is to be given."""
+        start = self.cuda.Event(enable_timing=True)
         if rest_s:
             self.cuda._sleep(int(rest_s * self.TICKS_PER_S))
         start.record()
-        for call in calls:
-            output = call()
-        early = start.query()
+        return start
+
+    def launch(self, output) -> None:
+        """Nothing: torch queues what is called."""
+
+    def end(self, start) -> Callable[[], tuple[float, bool]]:
+        """What waits for the end: () -> device seconds since `start`, whether it began before all was queued."""
+        early, end = start.query(), self.cuda.Event(enable_timing=True)
         end.record()
 
         def told():
             end.synchronize()
             return start.elapsed_time(end) / 1e3, early
 
-        return output, told
+        return told
 
 
 class Mlx:
@@ -111,24 +132,26 @@ class Mlx:
         # Of the two clocks, to the tens of microseconds that a wait takes to return.
         self.apart_s = min(-self._hold(0.0)() / 1e9 + time.perf_counter() for _ in range(3))
 
-    def queued(self, rest_s: float, calls: Sequence[Callable]) -> tuple[Any, Callable]:
-        """The last output, perhaps not ready, and what waits for it: () -> device seconds, whether it began early.
+    def begin(self, rest_s: float):
+        """What `end` is to be given."""
+        return self._hold(rest_s)
 
-        One call after another, as in torch's stream: what is evaluated together and does not depend on each other runs
-        side by side, which took an H200 0.031 ms for each of 200 products of 1024 that it does in 0.007 by themselves.
+    def launch(self, output) -> None:
+        """By itself: what is evaluated together runs side by side, which is no stream's order.
+
+        Of 200 independent products of 1024 an H200 took 0.031 ms each so, and 0.007 for one after another.
         """
-        start = self._hold(rest_s)
-        for call in calls:
-            output = call()
-            self.mx.async_eval(output)
-        launched_s = time.perf_counter()
-        end = self._hold(0.0)
+        self.mx.async_eval(output)
+
+    def end(self, start) -> Callable[[], tuple[float, bool]]:
+        """What waits for the end: () -> device seconds since `start`, whether it began before all was queued."""
+        launched_s, end = time.perf_counter(), self._hold(0.0)
 
         def told():
             ended_ns, started_ns = end(), start()
             return (ended_ns - started_ns) / 1e9, started_ns / 1e9 + self.apart_s < launched_s
 
-        return output, told
+        return told
 
     def _hold(self, rest_s: float) -> Callable[[], int]:
         """Rest; what is returned waits for the end of it, and gives the device's nanoseconds then."""
