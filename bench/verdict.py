@@ -20,10 +20,11 @@ from reports.effect import CANNOT_TELL, SAME
 FASTER, SLOWER = "FASTER", "SLOWER"
 # Half of the 3 % that must be seen: no interval lies within it and holds 3 % too.
 MARGIN = MARGIN_SPEED
-# What two sessions may differ by. In two of one commit on an H200, each row one second long, half of the medians were
-# within 0.9 % (torch) and 2.3 % (mlx) of each other, and those of the two halves of a second within 0.6 % and 1.5 %.
+# What two sessions may differ by: of two at commit 233c9cf on an H200, half of the rows differed by less than 0.3 % (torch)
+# and 2.2 % (mlx) in their quick quarters.
 APART = 0.03
-# Other work only slows: of those sessions' quarters, half were within 0.8 % and 1.5 %.
+# Other work only slows: in quick twentieths half differed by less than 0.25 % and 1.1 %. Of the host's cores a third were
+# quick, so that a quarter of the samples would not always be.
 QUICK = 0.05
 LEVEL = 0.98
 RESAMPLES = 2000
@@ -66,7 +67,7 @@ def paired(a_s: Sequence[float], b_s: Sequence[float]) -> Comparison:
 
 
 def independent(a_s: Sequence[float], b_s: Sequence[float], visits: tuple[int, int] = (1, 1)) -> Comparison:
-    """Of samples of two sessions, as they were saved: the ratio of their quick quarters.
+    """Of samples of two sessions, as they were saved: the ratio of their quick twentieths.
 
     The interval holds what varied within them, from visit to visit too, and cannot know what differs between the two:
     that is what APART allows for, and only what is beyond it all is called a difference.

@@ -3,6 +3,7 @@
 `pytest -m meta bench/meta/test_cores.py`
 """
 
+import _thread
 import os
 import threading
 from contextlib import suppress
@@ -40,6 +41,26 @@ def test_threads_go_from_core_to_core_each_on_its_own(other):
             seen += mine
             assert seen[i // 2 * 2] == seen[i]  # inputs take turns, so each meets two
     assert sorted(seen[::2]) == sorted(ALLOWED)
+
+
+@several
+def test_what_a_library_starts_meanwhile_is_not_kept_on_its_starters_core():
+    """A thread that Python has no object for."""
+    begun, ended, native = threading.Event(), threading.Event(), []
+
+    def work():
+        native.append(threading.get_native_id())
+        begun.set()
+        ended.wait()
+
+    with taking_turns() as move:
+        move()
+        _thread.start_new_thread(work, ())
+        begun.wait()
+        born = os.sched_getaffinity(native[0])
+        move()
+        assert len(born) == 1 and os.sched_getaffinity(native[0]) == ALLOWED
+        ended.set()
 
 
 @several

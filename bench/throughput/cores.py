@@ -25,16 +25,15 @@ def taking_turns() -> Iterator[Callable[[], None]]:
 
     def move() -> None:
         first = next(turns) // 2  # inputs take turns too: a core meets two of them
-        for i, thread in enumerate(threading.enumerate()):
-            _place(thread.native_id, {allowed[(first + i) % len(allowed)]})
+        place({t.native_id: {allowed[(first + i) % len(allowed)]} for i, t in enumerate(threading.enumerate())})
+
+    def place(chosen: dict) -> None:
+        for task in Path("/proc/self/task").iterdir():
+            with suppress(ProcessLookupError):  # it has ended
+                # What a library starts meanwhile has its starter's core, on which all of its threads would crowd.
+                os.sched_setaffinity(int(task.name), chosen.get(int(task.name), set(allowed)))
 
     try:
         yield move
     finally:
-        for task in Path("/proc/self/task").iterdir():  # what a library started meanwhile has its starter's core
-            _place(int(task.name), set(allowed))
-
-
-def _place(thread: int | None, cores: set[int]) -> None:
-    with suppress(ProcessLookupError):  # it has ended
-        os.sched_setaffinity(thread, cores)
+        place({})
