@@ -117,6 +117,12 @@ class Ours(Unsupported):
         """`batches` drawn ahead of need and on the device: (inputs, targets, epoch); all of a step are kept ready."""
         return self._loader.prefetch(batches, self.backend, max(READY, micro_batches))
 
+    def sent(self, batch: tuple) -> tuple:
+        """(inputs, targets) of one batch on the device, made and sent by the thread that asks."""
+        return tuple(
+            self._loader.sent(self._loader.staged(tokens, self.backend), self.backend) for tokens in batch[:2]
+        )
+
     def trainer(self, recipe: Recipe, params: Params, policy: str, compiled: bool = False):
         """The shipped trainer; questions of a new shape each are asked without compiling, training with it."""
         return self._train.Trainer(self.backend, recipe, dict(params), policy, compiled=compiled)

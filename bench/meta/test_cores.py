@@ -92,12 +92,18 @@ def test_where_no_program_may_choose_nothing_moves(monkeypatch):
 
 @several
 @pytest.mark.parametrize(
-    ("name", "waits", "moves"),
-    [(None, True, True), ("torch-cuda", True, True), ("torch-cuda", False, False), ("torch-cpu", True, False)],
+    ("name", "waits", "precision", "moves"),
+    [
+        (None, True, "integers", True),
+        ("torch-cpu", True, "integers", True),
+        ("torch-cpu", True, "bfloat16", False),
+        ("torch-cuda", True, "bfloat16", True),
+        ("torch-cuda", False, "bfloat16", False),
+    ],
 )
-def test_rows_that_the_host_alone_decides_take_turns(name, waits, moves):
+def test_rows_that_one_core_decides_take_turns(name, waits, precision, moves):
     backend = name and SimpleNamespace(name=name)
-    made = case.Case(operation="", shape="", precision="integers", call=lambda: None, inputs=[()], waits=waits)
+    made = case.Case(operation="", shape="", precision=precision, call=lambda: None, inputs=[()], waits=waits)
     with case.Target(made, backend).turns() as turn:
         turn()
         assert (len(os.sched_getaffinity(0)) == 1) == moves

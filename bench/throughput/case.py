@@ -179,8 +179,8 @@ class Target:
 
     @property
     def hosts(self) -> bool:
-        """Whether the speed of one core is in what is timed. A CPU's backend works with all of them."""
-        return self.case.waits and (self.backend is None or not self.backend.name.endswith("-cpu"))
+        """Whether the speed of one core is in what is timed. What a CPU's backend computes takes all of them."""
+        return self.case.precision == INTEGERS or self.case.waits and not self.backend.name.endswith("-cpu")
 
     def turns(self):
         """See taking_turns."""

@@ -1,4 +1,4 @@
-"""From text to batches on the device: tokenising, packing, the loader that does both ahead of need.
+"""From text to batches on the device: tokenising, packing, and what the loader does ahead of need.
 
 `pytest -m bench bench/throughput/test_data.py`
 """
@@ -84,14 +84,13 @@ def test_packing(measured):
 
 
 def test_loader(request, subject, measured, bench_recipe):
-    """Batches as training draws them, tokenised, packed and on the device: what a step could use at most."""
+    """Batches packed from tokens and sent to the device, by one thread, as the loader's does: a step uses no more."""
     model, data = bench_recipe.model, bench_recipe.data
-    source = prepared(request, model.vocab_size)
-    ahead = subject.prefetch(batches(source, "train", data.device_batch, model.sequence_len, data))
+    source = batches(prepared(request, model.vocab_size), "train", data.device_batch, model.sequence_len, data)
 
     def call():
-        drawn = [next(ahead) for _ in range(DRAWN)]
-        subject.backend.sync([array for inputs, targets, _ in drawn for array in (inputs, targets)])
+        drawn = [subject.sent(next(source)) for _ in range(DRAWN)]
+        subject.backend.sync(drawn)
         return drawn[-1][0]
 
     def check(output):
@@ -109,7 +108,4 @@ def test_loader(request, subject, measured, bench_recipe):
         waits=True,
         check=check,
     )
-    try:
-        measured(lambda: case, subject.backend)
-    finally:
-        ahead.close()
+    measured(lambda: case, subject.backend)

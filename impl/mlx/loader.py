@@ -34,7 +34,7 @@ def prefetch(batches, backend, depth: int = 2) -> Iterator[tuple]:
     def produce():
         try:
             for inputs, targets, epoch in batches:
-                put("batch", (_staged(inputs, backend), _staged(targets, backend), epoch))
+                put("batch", (staged(inputs, backend), staged(targets, backend), epoch))
                 if closed.is_set():
                     return
             put("end", None)
@@ -51,15 +51,15 @@ def prefetch(batches, backend, depth: int = 2) -> Iterator[tuple]:
             if kind == "error":
                 raise item
             inputs, targets, epoch = item
-            yield _sent(inputs, backend), _sent(targets, backend), epoch
+            yield sent(inputs, backend), sent(targets, backend), epoch
     finally:
         closed.set()
         thread.join()
 
 
-def _staged(tokens, backend):  # (B, T) NumPy -> what the other thread sends; streams are a thread's own
+def staged(tokens, backend):  # (B, T) NumPy -> what the other thread sends; streams are a thread's own
     return np.ascontiguousarray(tokens, np.int32)
 
 
-def _sent(staged, backend):  # -> (B, T) int32 on the device
+def sent(staged, backend):  # -> (B, T) int32 on the device
     return backend.array(staged)

@@ -34,7 +34,7 @@ def prefetch(batches, backend, depth: int = 2) -> Iterator[tuple]:
     def produce():
         try:
             for inputs, targets, epoch in batches:
-                put("batch", (_staged(inputs, backend), _staged(targets, backend), epoch))
+                put("batch", (staged(inputs, backend), staged(targets, backend), epoch))
                 if closed.is_set():
                     return
             put("end", None)
@@ -51,17 +51,17 @@ def prefetch(batches, backend, depth: int = 2) -> Iterator[tuple]:
             if kind == "error":
                 raise item
             inputs, targets, epoch = item
-            yield _sent(inputs, backend), _sent(targets, backend), epoch
+            yield sent(inputs, backend), sent(targets, backend), epoch
     finally:
         closed.set()
         thread.join()
 
 
-def _staged(tokens, backend):  # (B, T) NumPy -> what the other thread sends; pinned, so that the copy can overlap
+def staged(tokens, backend):  # (B, T) NumPy -> what the other thread sends; pinned, so that the copy can overlap
     staged = torch.empty(tokens.shape, dtype=torch.int64, pin_memory=backend.device.type == "cuda")
     return staged.copy_(torch.from_numpy(tokens))
 
 
-def _sent(staged, backend):  # -> (B, T) int64 on the device
+def sent(staged, backend):  # -> (B, T) int64 on the device
     # Only pinned memory outlives the copy by itself: MPS would read what has been freed (pytorch#139550).
     return staged.to(backend.device, non_blocking=backend.device.type == "cuda")
