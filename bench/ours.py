@@ -119,9 +119,7 @@ class Ours(Unsupported):
 
     def sent(self, batch: tuple) -> tuple:
         """(inputs, targets) of one batch on the device, made and sent by the thread that asks."""
-        return tuple(
-            self._loader.sent(self._loader.staged(tokens, self.backend), self.backend) for tokens in batch[:2]
-        )
+        return tuple(self._loader.sent(self._loader.staged(tokens, self.backend), self.backend) for tokens in batch[:2])
 
     def trainer(self, recipe: Recipe, params: Params, policy: str, compiled: bool = False):
         """The shipped trainer; questions of a new shape each are asked without compiling, training with it."""

@@ -180,7 +180,7 @@ class Target:
     @property
     def hosts(self) -> bool:
         """Whether the speed of one core is in what is timed. What a CPU's backend computes takes all of them."""
-        return self.case.precision == INTEGERS or self.case.waits and not self.backend.name.endswith("-cpu")
+        return self.case.precision == INTEGERS or (self.case.waits and not self.backend.name.endswith("-cpu"))
 
     def turns(self):
         """See taking_turns."""
