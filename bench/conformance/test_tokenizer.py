@@ -1,6 +1,7 @@
 """The tokenizer gives every text back, counts raw bytes, and is kept in a file that cannot be altered unseen."""
 
 import json
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from impl.data import corpus
+from impl.data import tokenizer as tokenizer_module
 from impl.data.errors import DataError
 from impl.data.tokenizer import SPECIALS, Tokenizer
 from impl.spec import Data
@@ -34,6 +36,18 @@ def test_text_comes_back_and_every_byte_is_counted(tokenizer, text):
     assert ids.dtype == np.int32 and ids[0] == tokenizer.bos and tokenizer.bos not in ids[1:]
     assert tokenizer.decode(ids[1:]) == text
     assert tokenizer.token_bytes[ids].sum() == len(text.encode())
+
+
+@pytest.mark.parametrize("cores", [1, 2, 5])
+@pytest.mark.parametrize("count", [0, 1, 7, 41])
+def test_threads_give_each_document_its_own_tokens_in_order(tokenizer, texts, cores, count, monkeypatch):
+    monkeypatch.setattr(tokenizer_module, "_cores", lambda: cores)
+    documents = [text[: 50 * (i % 9)] for i, text in zip(range(count), cycle(texts), strict=False)]
+    found = tokenizer.encode(documents)
+    assert [ids.dtype for ids in found] == [np.int32] * count
+    assert [tokenizer.decode(ids[1:]) for ids in found] == documents and {int(ids[0]) for ids in found} <= {
+        tokenizer.bos
+    }
 
 
 def test_ids_are_bytes_then_merges_then_specials(tokenizer):
