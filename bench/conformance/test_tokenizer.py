@@ -38,6 +38,11 @@ def test_text_comes_back_and_every_byte_is_counted(tokenizer, text):
     assert tokenizer.token_bytes[ids].sum() == len(text.encode())
 
 
+def test_half_a_surrogate_pair_becomes_the_replacement_character(tokenizer):
+    (ids,) = tokenizer.encode(["a\ud800b"])
+    assert ids.dtype == np.int32 and tokenizer.decode(ids[1:]) == "a\ufffdb"
+
+
 @pytest.mark.parametrize("cores", [1, 2, 5])
 @pytest.mark.parametrize("count", [0, 1, 7, 41])
 def test_threads_give_each_document_its_own_tokens_in_order(tokenizer, texts, cores, count, monkeypatch):

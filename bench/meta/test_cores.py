@@ -83,8 +83,29 @@ def test_after_it_all_run_where_they_might_also_what_was_started_meanwhile(other
     assert len(inside[0]) == 1 and places == [ALLOWED] * 3
 
 
-def test_where_no_program_may_choose_nothing_moves(monkeypatch):
-    monkeypatch.delattr(os, "sched_setaffinity", raising=False)
+@several
+def test_a_thread_that_had_a_core_of_its_own_has_it_again(other):
+    """As those of OpenMP, where OMP_PROC_BIND is set."""
+    own = {max(ALLOWED)}
+    os.sched_setaffinity(other.native_id, own)
+    with taking_turns() as move:
+        for _ in range(3):
+            move()
+    assert os.sched_getaffinity(other.native_id) == own and os.sched_getaffinity(0) == ALLOWED
+
+
+def refused(*_):
+    raise PermissionError
+
+
+@pytest.mark.parametrize("system", ["has no such call", "refuses it"])
+def test_where_no_program_may_choose_nothing_moves(system, monkeypatch):
+    if system == "refuses it":
+        monkeypatch.setattr(os, "sched_setaffinity", refused, raising=False)
+        if not ALLOWED:
+            pytest.skip("this system has no such call")
+    else:
+        monkeypatch.delattr(os, "sched_setaffinity", raising=False)
     with taking_turns() as move:
         move()
     assert not hasattr(os, "sched_getaffinity") or os.sched_getaffinity(0) == ALLOWED

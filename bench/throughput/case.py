@@ -22,7 +22,7 @@ from bench.throughput.memory import peak_of
 SAMPLE_S, MOST_CALLS, SHORT = 0.02, 32, 1 / 8  # a call that is no longer than this share of a visit is timed again
 VISITS = 4  # of a row, spread over the session, so that its interval holds what drifts
 MOST, ENOUGH = 250, 8  # samples a visit; for enough of them it may take several times its budget,
-STRETCHED, PATIENCE = 3, 3  # and this many times in any case, where the host is timed
+STRETCHED, PATIENCE = 4, 3  # and this many times in any case, where a core of the host is timed
 KEPT_ELEMENTS = 2**14  # of each output, evenly spread, are compared with those from before the timing
 # Between two calls on the same inputs only the order of sums may differ, by atomics or another kernel.
 INTEGERS = "integers"  # the precision of data
@@ -77,8 +77,10 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
         "peak_method": method,
         "first_s": first_s,
     }
-    if target.hosts:  # it has no clocks to settle, but neighbours
-        budget_s, settle_s = PATIENCE * budget_s, 0.0
+    if target.hosts:
+        budget_s *= PATIENCE
+    if case.precision == INTEGERS:  # it has no clocks to settle
+        settle_s = 0.0
     with CLOCK.following(backend, case.waits), target.turns() as turn:  # not before: what came so far was waited for
         _sample(target, benchmark, expected, budget_s, settle_s, turn)
 
@@ -180,7 +182,8 @@ class Target:
     @property
     def hosts(self) -> bool:
         """Whether the speed of one core is in what is timed. What a CPU's backend computes takes all of them."""
-        return self.case.precision == INTEGERS or (self.case.waits and not self.backend.name.endswith("-cpu"))
+        device = self.backend and not self.backend.name.endswith("-cpu")
+        return self.case.precision == INTEGERS or bool(self.case.waits and device)
 
     def turns(self):
         """See taking_turns."""
@@ -229,4 +232,5 @@ def release(lasting: bool = True) -> None:
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
     if mx is not None:
+        mx.synchronize()  # of a row that failed, too: what is under way may be writing to what is given back
         (mx.clear_cache if hasattr(mx, "clear_cache") else mx.metal.clear_cache)()

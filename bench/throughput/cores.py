@@ -17,23 +17,34 @@ from pathlib import Path
 
 @contextmanager
 def taking_turns() -> Iterator[Callable[[], None]]:
-    """Every second call moves Python's threads on by a core, each to its own; at the end all run where they might."""
+    """Every second call moves Python's threads on by a core, each to its own; at the end all run where they did.
+
+    Where no program may choose, nothing moves.
+    """
     if not hasattr(os, "sched_setaffinity"):
         yield lambda: None
         return
-    allowed, turns = sorted(os.sched_getaffinity(0)), count()
+    allowed, turns, found = sorted(os.sched_getaffinity(0)), count(), {}
+    for task in _tasks():
+        with suppress(OSError):  # it has ended
+            found[task] = os.sched_getaffinity(task)
 
     def move() -> None:
         first = next(turns) // 2  # inputs take turns too: a core meets two of them
         place({t.native_id: {allowed[(first + i) % len(allowed)]} for i, t in enumerate(threading.enumerate())})
 
     def place(chosen: dict) -> None:
-        for task in Path("/proc/self/task").iterdir():
-            with suppress(ProcessLookupError):  # it has ended
-                # What a library starts meanwhile has its starter's core, on which all of its threads would crowd.
-                os.sched_setaffinity(int(task.name), chosen.get(int(task.name), set(allowed)))
+        for task in _tasks():
+            # What a library starts meanwhile has its starter's core, on which all of its threads would crowd.
+            cores = chosen.get(task) or found.get(task) or allowed
+            with suppress(OSError):  # it has ended, or this system refuses
+                os.sched_setaffinity(task, cores)
 
     try:
         yield move
     finally:
         place({})
+
+
+def _tasks() -> list[int]:
+    return [int(task.name) for task in Path("/proc/self/task").iterdir()]

@@ -84,7 +84,7 @@ def test_packing(measured):
 
 
 def test_loader(request, subject, measured, bench_recipe):
-    """Batches packed from tokens and sent to the device, by one thread, as the loader's does: a step uses no more."""
+    """Batches packed from tokens and sent to the device, which the loader does in two threads beside the step."""
     model, data = bench_recipe.model, bench_recipe.data
     source = batches(prepared(request, model.vocab_size), "train", data.device_batch, model.sequence_len, data)
 
@@ -99,7 +99,7 @@ def test_loader(request, subject, measured, bench_recipe):
         assert tokens.min() >= 0 and tokens.max() < model.vocab_size
 
     case = Case(
-        operation="loader",
+        operation="loader, one thread",
         shape=f"{data.device_batch}x{model.sequence_len}",
         precision=INTEGERS,
         call=call,

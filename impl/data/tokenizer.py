@@ -79,7 +79,10 @@ class Tokenizer:
 
     def _encoded(self, document: str):  # (n,) int32
         # No list of Python's integers in between: making it holds the interpreter, so that threads wait for each other.
-        ids = self._encoding.encode_to_numpy(document, disallowed_special=())
+        try:
+            ids = self._encoding.encode_to_numpy(document, disallowed_special=())
+        except UnicodeEncodeError:  # half a surrogate pair, for which tiktoken puts U+FFFD here alone
+            ids = self._encoding.encode_ordinary(document)
         return np.concatenate([[self.bos], ids], dtype=np.int32, casting="unsafe")  # every id fits
 
     def decode(self, ids: Iterable[int]) -> str:
