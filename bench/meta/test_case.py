@@ -198,6 +198,15 @@ def test_what_a_failed_row_held_is_free_in_the_next():
     assert held[0]() is None
 
 
+def test_memory_is_given_back_when_nothing_is_under_way(monkeypatch):
+    """A row that failed left calls in MLX's queue, and its arrays are gone."""
+    did = []
+    mx = SimpleNamespace(synchronize=lambda: did.append("waited"), clear_cache=lambda: did.append("gave back"))
+    monkeypatch.setitem(case.sys.modules, "mlx.core", mx)
+    case.release()
+    assert did == ["waited", "gave back"]
+
+
 def test_normal_arrays_are_laid_end_to_end_and_are_all_unlike(monkeypatch):
     monkeypatch.setattr(draws, "PERIOD", 997)
     draws._draws.cache_clear()
