@@ -96,7 +96,7 @@ def test_a_file_holds_no_row_that_was_wrong_in_one_visit_and_both_probes(tmp_pat
     status, output = run(*asked, PYTHONPATH=str(tmp_path))
     assert status == 1 and "packing: made up" in output
     (path,) = tmp_path.glob("throughput-*.json")
-    assert {operation for operation, *_ in saved.load(path)} == {"loader"}
+    assert {operation for operation, *_ in saved.load(path)} == {"loader, one thread"}
     measured = json.loads(path.read_text())["machine_info"]["backends"].values()
     found = [[probe["when"] for probe in one["state"]["probes"]] for one in measured if "state" in one]
     assert found and all(whens == ["before", "after"] for whens in found)
