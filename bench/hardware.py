@@ -20,6 +20,7 @@ from rich.text import Text
 from bench import memory, nvidia, sysinfo
 from bench.commands import output, read
 from impl import backend as backends
+from impl import cores
 from impl.spec import preset
 from reports import chips
 from reports.privacy import redact
@@ -94,12 +95,11 @@ def linux(cpuinfo: str, lscpu: str = "") -> Hardware:
     if brand is None or brand.startswith("Arm implementer"):
         brand = other_brand or brand
     virtual = other_virtualised if virtualised is None else virtualised
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Hardware(
         chip=brand or "unknown",
         architecture=platform.machine() or None,
         cpu=brand,
-        cpu_cores=usable,
+        cpu_cores=cores.usable(),
         cpu_flags=flags,
         memory_bytes=sysinfo.memory_bytes(
             os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), [read(path) for path in MEMORY_LIMITS]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from impl import cores
 from impl.data import corpus
-from impl.data import tokenizer as tokenizer_module
 from impl.data.errors import DataError
 from impl.data.tokenizer import SPECIALS, Tokenizer
 from impl.spec import Data
@@ -43,10 +43,10 @@ def test_half_a_surrogate_pair_becomes_the_replacement_character(tokenizer):
     assert ids.dtype == np.int32 and tokenizer.decode(ids[1:]) == "a\ufffdb"
 
 
-@pytest.mark.parametrize("cores", [1, 2, 5])
+@pytest.mark.parametrize("usable", [1, 2, 5])
 @pytest.mark.parametrize("count", [0, 1, 7, 41])
-def test_threads_give_each_document_its_own_tokens_in_order(tokenizer, texts, cores, count, monkeypatch):
-    monkeypatch.setattr(tokenizer_module, "_cores", lambda: cores)
+def test_threads_give_each_document_its_own_tokens_in_order(tokenizer, texts, usable, count, monkeypatch):
+    monkeypatch.setattr(cores, "usable", lambda: usable)
     documents = [text[: 50 * (i % 9)] for i, text in zip(range(count), cycle(texts), strict=False)]
     found = tokenizer.encode(documents)
     assert [ids.dtype for ids in found] == [np.int32] * count

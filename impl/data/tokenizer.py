@@ -7,7 +7,6 @@ import base64
 import binascii
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -17,6 +16,7 @@ import numpy as np
 import rustbpe
 import tiktoken
 
+from impl import cores
 from impl.data import atomic
 from impl.data.errors import DataError
 from impl.spec import Data
@@ -68,7 +68,7 @@ class Tokenizer:
 
     def encode(self, documents: Sequence[str]) -> list:  # -> one (n,) int32 per document, BOS first
         """Token ids; the text of a special token inside a document is ordinary text."""
-        threads = min(MOST_THREADS, _cores())
+        threads = min(MOST_THREADS, cores.usable() or 1)
         if threads == 1:
             return [self._encoded(document) for document in documents]
         size = -(-len(documents) // (PARTS * threads)) or 1
@@ -122,11 +122,6 @@ class Tokenizer:
     def _content(self) -> dict:
         tokens = [base64.b64encode(token).decode() for token in self.tokens]
         return {"pattern": self.pattern, "special_tokens": list(SPECIALS), "tokens": tokens}
-
-
-def _cores() -> int:
-    """That this thread may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def require_size(vocab_size: int) -> None:
