@@ -43,6 +43,10 @@ def _rotary(text: str, right: str, wrong: str, asked: str = "odd") -> Mistake:
     return Mistake("rotary_kernel", text, right, wrong, asked)
 
 
+def _norm(text: str, right: str, wrong: str, asked: str = "odd") -> Mistake:
+    return Mistake("norm_kernel", text, right, wrong, asked)
+
+
 BARRIER, HALF_A_WARP = ("__syncthreads();", ""), ("step = 16", "step = 8")
 
 MISTAKES = {
@@ -81,6 +85,16 @@ MISTAKES = {
     ),
     "rows' gradient: one pack more than there are": _gradient("_ADD_ROWS", "i >= COUNT", "i > COUNT"),
     "rows' gradient: four in another order": _gradient("_ADD_ROWS", "at(2), at(3)", "at(3), at(2)", "packs of 4"),
+    "rows' norm: the mean over packs": _norm("_NORM", "(PACKS * WIDTH)", "PACKS", "packs of 8"),
+    "rows' norm: one row more than there are": _norm("_NORM", "row >= ROWS", "row > ROWS"),
+    "rows' norm: one pack more than a row has": _norm("_NORM", "i < PACKS", "i <= PACKS"),
+    "rows' norm: one round": _norm("_NORM", "j < EACH", "j < 1"),
+    "rows' norm: the sum lacks half of each warp": _norm("_NORM", *HALF_A_WARP),
+    "rows' norm: the scale of the first row": _norm("_NORM", "scale[row]", "scale[0]"),
+    "rows' norm's gradient: the way along the result stays in": _norm("_BACK", "* along", "* 0"),
+    "rows' norm's gradient: the mean is a sum": _norm("_BACK", "along /= PACKS * WIDTH;", ""),
+    "rows' norm's gradient: the sum lacks half of each warp": _norm("_BACK", *HALF_A_WARP),
+    "rows' norm's gradient: one round": _norm("_BACK", "j < EACH", "j < 1"),
     "rotation: by the opposite angle": _rotary("_ROTATE_AND_NORM", "right * s, ", "right * -s, "),
     "rotation: angles of the first token": _rotary("_HALVES", "token * HALF", "0"),
     "rotation: one round": _rotary("_HALVES", "(HALF + 31) / 32", "1", "packs of 8"),

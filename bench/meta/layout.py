@@ -24,6 +24,7 @@ ONE_SIDED: dict[str, dict[str, str]] = {
     },
     "impl/torch/windowed.py": {},  # MLX has no kernel that knows a window
     "impl/mlx/gradient.py": {},  # MLX's own gradients of some views fill whole arrays; PyTorch's are compiled
+    "impl/mlx/norm_kernel.py": {},  # PyTorch's norms are compiled, with the sums around them
     "impl/torch/cpu.py": {},  # eager kernels pass over memory once an operation; MLX's are fused
     "impl/torch/backend.py": {
         "peak_resident_bytes": "PyTorch does not count its allocations on the CPU",

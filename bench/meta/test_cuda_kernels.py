@@ -27,6 +27,7 @@ PATCHES = {
     "impl.mlx.gradient_kernel.BLOCKS": 2,
     "impl.mlx.gradient_kernel.THREADS": 128,
     "impl.mlx.logit_kernel.THREADS": 64,
+    "impl.mlx.norm_kernel.WARPS": 4,
     "impl.mlx.rotary_kernel.WARPS": 4,
 }
 SIZES = {"gate_channels": 6, "window_pattern": "S"}  # windows whose blocks of queries share keys
@@ -35,8 +36,10 @@ MODELS = {
     "packs of 4": Model(sequence_len=14, vocab_size=64, depth=2, width=12, heads=1, kv_heads=1, **SIZES),
     "packs of 8": Model(sequence_len=13, vocab_size=520, depth=2, width=144, heads=2, kv_heads=1, **SIZES),
 }
-FORWARD = {"take_rows", "rotate_and_norm", "joined"}
-BACKWARD = {"cross_entropy", "scaled_sum_back", "scaled_rows_back", "add_rows", "rotate_and_norm_back"}
+FORWARD = {"take_rows", "rms_norm", "rotate_and_norm", "joined"}
+BACKWARD = {
+    *("cross_entropy", "scaled_sum_back", "scaled_rows_back", "add_rows", "rms_norm_back", "rotate_and_norm_back")
+}
 QUESTIONS = {
     "activations": (lambda recipe: ask_model(recipe, "activations"), FORWARD),
     "nats": (lambda recipe: ask_model(recipe, "nats"), FORWARD),

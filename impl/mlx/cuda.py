@@ -24,6 +24,11 @@ def width(size, most):  # -> int
     return 1 if size % most else most
 
 
+def literal(name, value):  # -> str
+    """A number in a kernel's text: one among its inputs would lie in the host's memory, where every block reads it."""
+    return f"constexpr float {name} = {float(value)!r}f;\n"
+
+
 def launch(name, source, inputs, outputs, constants, blocks, threads, *, strided=False, init_value=None):
     """Arrays for `outputs`, name -> (shape, dtype); `source` names them, the `inputs` and the integer `constants`.
 

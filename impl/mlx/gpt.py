@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from impl.mlx import activation, gradient, rotary_kernel
+from impl.mlx import activation, gradient, norm_kernel, rotary_kernel
 from impl.mlx.loss import cross_entropy, row_nats, softcapped
 from impl.spec import Dtypes, Model
 
@@ -19,6 +19,8 @@ BLOCK = 256  # queries that share their keys where the window ends; CUDA's fused
 
 def rms_norm(x, eps):  # (..., N) -> (..., N)
     """x / sqrt(mean(x^2) + eps) over the last axis; the mean is taken in float32."""
+    if norm_kernel.serves(x):
+        return norm_kernel.rms_norm(x, eps)
     return mx.fast.rms_norm(x, None, eps)
 
 

@@ -24,8 +24,8 @@ def cross_entropy(logits, targets, count, softcap):  # (n, V) bf16, (n,), () flo
     width = cuda.width(vocabulary, 8)
     return cuda.launch(
         "cross_entropy",
-        _ROW,
-        {"logits": logits, "targets": targets, "count": count, "softcap": softcap},
+        cuda.literal("SOFTCAP", softcap) + _ROW,
+        {"logits": logits, "targets": targets, "count": count},
         {"nats": ((rows,), mx.float32), "dlogits": (logits.shape, logits.dtype)},
         {"VOCABULARY": vocabulary, "WIDTH": width, "EACH": -(-vocabulary // (width * THREADS)), "THREADS": THREADS},
         blocks=rows,
@@ -43,7 +43,7 @@ constexpr float LOG2_E = 1.4426950408889634f;
 const int64_t row = blockIdx.x;
 const auto* from = reinterpret_cast<const Pack*>(logits) + row * PACKS;
 auto* to = reinterpret_cast<Pack*>(dlogits) + row * PACKS;
-const float s = softcap[0], rate = 2 * LOG2_E / s, top = s * LOG2_E;
+constexpr float s = SOFTCAP, rate = 2 * LOG2_E / s, top = s * LOG2_E;
 float p[EACH][WIDTH], total = 0;
 #pragma unroll
 for (int j = 0; j < EACH; ++j) {

@@ -31,9 +31,9 @@ def rotated_norm(x, cos, sin, eps):  # (B, T, H, D) bf16, 2 x (T, D/2) -> (B, T,
 
 
 def _forward(x, cos, sin, eps):  # -> (B, T, H, D) bf16, (B, T, H) float32: 1 / rms
-    inputs = {"x": x, "cos": cos, "sin": sin, "eps": eps}
+    inputs = {"x": x, "cos": cos, "sin": sin}
     outputs = {"y": (x.shape, x.dtype), "scale": (x.shape[:3], mx.float32)}
-    return _launch("rotate_and_norm", _ROTATE_AND_NORM, inputs, outputs)
+    return _launch("rotate_and_norm", cuda.literal("EPS", eps) + _ROTATE_AND_NORM, inputs, outputs)
 
 
 def _backward(dy, y, scale, cos, sin):  # (B, T, H, D) x 2, (B, T, H), 2 x (T, D/2) -> (B, T, H, D)
@@ -70,7 +70,7 @@ for (int j = 0; j < EACH; ++j) {
   squares += up[j] * up[j] + down[j] * down[j];
 }
 for (int step = 16; step > 0; step /= 2) squares += __shfl_xor_sync(~0u, squares, step);
-const float inverse = rsqrtf(squares / (2 * HALF) + eps[0]);
+const float inverse = rsqrtf(squares / (2 * HALF) + EPS);
 if (lane == 0) scale[row] = inverse;
 for (int j = 0; j < EACH; ++j) {
   const int i = lane + 32 * j;
