@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -66,17 +67,20 @@ def paired(a_s: Sequence[float], b_s: Sequence[float]) -> Comparison:
     return _judged(float(np.median(logs)), drawn, a_s, b_s)
 
 
-def independent(a_s: Sequence[float], b_s: Sequence[float], visits: tuple[int, int] = (1, 1)) -> Comparison:
+def independent(
+    a_s: Sequence[float], b_s: Sequence[float], visits: tuple[int, int] = (1, 1), apart: float = APART
+) -> Comparison:
     """Of samples of two sessions, as they were saved: the ratio of their quick tenths.
 
     The interval holds what varied within them, from visit to visit too, and cannot know what differs between the two:
-    that is what APART allows for, and only what is beyond it all is called a difference.
+    that is what `apart` allows for, and only what is beyond it all is called a difference.
     """
     a, b = np.log(a_s), np.log(b_s)
     drawn = None
     if min(len(a_s), len(b_s)) >= LEAST:
         drawn = drawn_quantiles(b, QUICK, visits[1], 1) - drawn_quantiles(a, QUICK, visits[0], 0)
-    return _judged(float(np.quantile(b, QUICK) - np.quantile(a, QUICK)), drawn, a_s, b_s, judge_sessions)
+    by = partial(judge_sessions, apart=apart)
+    return _judged(float(np.quantile(b, QUICK) - np.quantile(a, QUICK)), drawn, a_s, b_s, by)
 
 
 def drawn_quantiles(samples, share: float, visits: int, seed: int = 0) -> np.ndarray:  # -> (RESAMPLES,)
@@ -95,11 +99,11 @@ def judge(ratio: float, low: float, high: float) -> str:
     return FASTER if ratio < 1 - MARGIN and high < 1 else CANNOT_TELL
 
 
-def judge_sessions(_: float, low: float, high: float) -> str:
-    """SAME: the interval is within APART. Different: it is wholly beyond, for equal sessions reach it too."""
-    if low >= 1 - APART and high <= 1 + APART:
+def judge_sessions(_: float, low: float, high: float, apart: float = APART) -> str:
+    """SAME: the interval is within `apart`. Different: it is wholly beyond, for equal sessions reach it too."""
+    if low >= 1 - apart and high <= 1 + apart:
         return SAME
-    return SLOWER if low > 1 + APART else FASTER if high < 1 - APART else CANNOT_TELL
+    return SLOWER if low > 1 + apart else FASTER if high < 1 - apart else CANNOT_TELL
 
 
 def _judged(log_ratio: float, drawn: np.ndarray | None, a_s, b_s, by=judge) -> Comparison:

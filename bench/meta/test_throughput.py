@@ -166,7 +166,8 @@ def test_a_row_is_as_late_as_its_latest_visit():
 
 
 def test_few_samples_allow_no_verdict(tmp_path):
-    rows = {("op",): saved.Row.of(entry("op", [1.0, 1.0, 1.0]))}
+    row = saved.Row.of(entry("op", [1.0, 1.0, 1.0]))
+    rows = {row.key: row}
     changes = list(compare(rows, rows).values())
     assert changes[0].verdict == "CANNOT TELL" and "SAME 0.0%" in summary("", changes)
 

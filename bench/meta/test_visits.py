@@ -10,7 +10,7 @@ import pytest
 
 from bench.meta.test_throughput import entry
 from bench.throughput import plugin, saved, table
-from bench.throughput.compare import compare, interval, summaries
+from bench.throughput.compare import compare, interval, line, summaries
 
 pytestmark = pytest.mark.meta
 
@@ -64,11 +64,24 @@ def test_rows_take_turns_and_a_trainer_is_built_once():
     assert ordered("torch-cpu") == "P0 G0 S0 M0 P1 G1 S1 M1 B0 B1"
 
 
+def test_a_gpus_rows_are_prepared_and_no_others():
+    def kept(**params) -> list[int]:
+        items = [SimpleNamespace(callspec=SimpleNamespace(params={"visit": i, **params})) for i in range(3)]
+        return [i for i, item in enumerate(items) if plugin._fits(None, item)]
+
+    assert kept(subject="mlx-cuda") == [0, 1, 2]
+    assert kept(subject="mlx-cpu") == kept() == [1, 2]
+
+
 def test_what_the_host_does_is_told_apart():
-    sure = compare({1: saved.Row.of(entry("op", [1.0] * 20))}, {1: saved.Row.of(entry("op", [1.0] * 20))})[1]
-    changes = {("gemm", "8", "float32", "host"): sure, ("packing", "8", "integers", "host"): sure}
+    keys = [("gemm", "8", "float32", "host"), ("packing", "8", "integers", "host")]
+    old, new = ({key: saved.Row.of(entry("op", [time_s] * 20)) for key in keys} for time_s in (1.0, 1.1))
+    changes = compare(old, new)
+    assert [changes[key].verdict for key in keys] == ["SLOWER", "SAME"]
+    assert [line(key, changes[key], False).split("  ")[-1] for key in keys] == ["SLOWER", "SAME within 15%"]
     texts = list(summaries(changes))
-    assert [text.split(" rows")[0] for text in texts] == ["2", "computing, 1", "preparing data, 1"]
+    names = ["2", "computing, 1", "preparing data, compared within 15%, 1"]
+    assert [text.split(" rows")[0] for text in texts] == names
 
 
 def test_a_stretch_that_was_slow_in_one_session_is_no_verdict():
