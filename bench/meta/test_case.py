@@ -98,6 +98,30 @@ def test_nothing_but_zeros_is_caught():
         timed(lambda x: 0 * x)
 
 
+def test_a_row_is_prepared_by_a_device_at_work(monkeypatch):
+    """All inputs are asked for, which compiles, and then one for as long as clocks need."""
+    called = []
+    monkeypatch.setattr(case.time, "perf_counter", lambda: float(len(called)))
+
+    def call(x):
+        called.append(x)
+        return 2 * x
+
+    inputs = [(np.float32(1),), (np.float32(2),)]
+    case.prepare(case.Case(operation="", shape="", precision="float32", call=call, inputs=inputs), Host(), 5.0)
+    assert called == [1, 2, *[1] * 5]
+
+
+def test_a_row_that_only_prepares_takes_no_samples(monkeypatch):
+    did = []
+    monkeypatch.setattr(plugin, "_sizes", lambda *_: SimpleNamespace(budget_s=8.0, settle_s=0.0))
+    monkeypatch.setattr(case, "prepare", lambda made, backend, settle_s: did.append(made))
+    monkeypatch.setattr(case, "run", lambda made, benchmark, backend, budget_s, *_: did.append((made, budget_s)))
+    for benchmark in (None, Benchmark()):
+        plugin.measure(asked(), benchmark, True, lambda: "row", None)
+    assert did == ["row", ("row", 8.0 / case.VISITS)]
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_clocks_settle_before_the_first_sample(first, monkeypatch):
     """Every call takes a second of a made-up clock."""
@@ -131,7 +155,7 @@ def test_clocks_settle_before_the_first_sample(first, monkeypatch):
             (2.0, False, 2),
             (9.0, False, 1),
         ],
-        *[(1 / 1024, True, 250), (1 / 64, True, 192), (0.75, True, 8)],
+        *[(1 / 1024, True, 250), (1 / 64, True, 192), (0.75, True, 16)],
     ],
 )
 def test_a_visit_has_enough_samples_and_the_hosts_have_more(call_s, waits, samples, monkeypatch):
@@ -156,7 +180,7 @@ def test_a_visit_has_enough_samples_and_the_hosts_have_more(call_s, waits, sampl
 
 @pytest.mark.parametrize(("room", "calls", "late"), [(40, 32, 0), (20, 16, 0), (3, 2, 0), (0, 1, 1)])
 def test_no_more_calls_are_queued_than_find_room(room, calls, late, monkeypatch):
-    """A queue that holds `room` calls: the device has begun when more are queued. Then it goes on without a rest."""
+    """A queue that holds `room` calls: the device has begun when more are queued. At last it goes on without a rest."""
     rests = []
 
     class Full:

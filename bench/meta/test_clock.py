@@ -222,11 +222,44 @@ def test_a_row_may_go_on_without_a_rest(machine, which):
     """Where launching waits for a full queue, no rest would be long enough."""
     timer = Clock()
     with ahead(timer, machine, which, 1e-3, 1e-4):
-        timer.rests, rested_s = False, machine.rested_s
+        asked = []
+        while timer.rests:
+            asked.append(timer.fewer(1))
+        rested_s = machine.rested_s
         for _ in range(8):
             sample_s(timer, machine, 1e-3, 1e-4)
-        assert machine.rested_s == rested_s and timer.late
+        assert machine.rested_s == rested_s and timer.late and set(asked) == {1}
     assert timer.rests
+
+
+@frameworks
+def test_what_is_launched_in_little_less_time_than_it_takes_needs_no_rest(machine, which):
+    """Until it is late once: then it rests, as does what is launched in more."""
+    timer = Clock()
+    with ahead(timer, machine, which, 0.7e-3, 1e-3):
+        for rests in (False, True):
+            rested_s = machine.rested_s
+            _, *found = [sample_s(timer, machine, 0.7e-3, 1e-3) for _ in range(8)]
+            assert found == pytest.approx([10e-3] * 7) and (machine.rested_s > rested_s) == rests
+            assert timer.fewer(10) == (5 if rests else 10)
+
+
+@frameworks
+def test_one_call_that_is_launched_more_slowly_than_by_itself_rests_longer(machine, which):
+    timer = Clock()
+    with ahead(timer, machine, which, 1e-3, 1e-4):
+        calls, late = 10, []
+        while timer.rests and calls:
+            for _ in range(3):
+                timer.timed([lambda: machine.launch(5e-3, 1e-4)] * calls, machine.wait)
+            if not timer.late:
+                break
+            late.append(calls)
+            calls = timer.fewer(calls)
+        assert late[:5] == [10, 10, 5, 2, 1] and set(late[5:]) == {1} and timer.rests
+        start_s = timer.read()
+        timer.timed([lambda: machine.launch(5e-3, 1e-4)], machine.wait)
+        assert timer.read() - start_s == pytest.approx(1e-4)
 
 
 def test_mlx_is_given_call_after_call(machine):

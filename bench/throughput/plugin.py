@@ -6,7 +6,6 @@ The root `conftest.py` names it as a plugin. Test with `pytest -m meta bench/met
 import gc
 import os
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from reports.flags import flags
 from reports.record import require_folder
 
 BUILT = ("trained", "updating")  # fixtures that hold a trainer
+PREPARE, FIRST = 0, 1  # visits
 PROBES = pytest.StashKey[dict]()  # by backend: one product before its first benchmark and after the last of all
 
 
@@ -77,7 +77,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.hookimpl(trylast=True)  # pytest itself orders by fixtures
 def pytest_collection_modifyitems(config, items):
-    """A CPU beside a GPU is not asked for its shapes; a framework's warning ends no measurement; rows take turns."""
+    """A CPU has its own shapes and is not prepared; a framework's warning ends no measurement; rows take turns."""
     for item in items:
         if item.get_closest_marker("bench"):
             item.add_marker(pytest.mark.filterwarnings(*WARNINGS))
@@ -91,8 +91,8 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _take_turns(items, names: list[str]) -> None:
-    """All first visits, then all second ones; but a GPU's trainer, which compiles, is built once for all its visits."""
-    params = {item: getattr(getattr(item, "callspec", None), "params", {}) for item in items}
+    """All preparations, then all first visits; but a GPU's trainer, which compiles, is built once for all."""
+    params = {item: _params(item) for item in items}
 
     def together(item) -> tuple:
         name = params[item].get("subject", names[0])
@@ -103,10 +103,14 @@ def _take_turns(items, names: list[str]) -> None:
 
 
 def _fits(config, item) -> bool:
-    name = getattr(getattr(item, "function", None), "shapes", None)
-    if not name:
-        return True
-    return item.callspec.params["shape"] in getattr(_sizes(config, item.callspec.params["subject"]), name)
+    name, params = getattr(getattr(item, "function", None), "shapes", None), _params(item)
+    if params.get("visit") == PREPARE and params.get("subject", "-cpu").endswith("-cpu"):
+        return False
+    return not name or params["shape"] in getattr(_sizes(config, params["subject"]), name)
+
+
+def _params(item) -> dict:
+    return getattr(getattr(item, "callspec", None), "params", {})
 
 
 def _sizes(config, backend_name: str) -> sizes.Sizes:
@@ -131,28 +135,39 @@ def bench_precision(request, subject) -> str:
     return sizes.precision(subject.name, request.config.order)
 
 
-@pytest.fixture(params=range(case.VISITS), ids="visit{}".format)
+@pytest.fixture(params=range(1 + case.VISITS), ids=lambda visit: "prepare" if visit == PREPARE else f"visit{visit}")
 def visit(request) -> int:
-    """Every row is timed in several tests, between which the others run."""
+    """Every row is timed in several tests, between which the others run; before them one prepares a GPU's."""
     return request.param
 
 
 @pytest.fixture
-def measured(request, benchmark, visit):
+def measured(request, visit):
     """measured(build, backend): time the case that `build` makes; what memory does not hold is a skip."""
-    return partial(measure, request.config, benchmark, visit == 0)
+
+    def measured(build, backend) -> None:
+        benchmark = None if visit == PREPARE else request.getfixturevalue("benchmark")
+        measure(request.config, benchmark, visit == FIRST, build, backend)
+
+    return measured
 
 
 def measure(config, benchmark, first: bool, build, backend) -> None:
-    """The case of `build()` into `benchmark`, with what disturbed it; `backend` is None for the host's own work."""
+    """The case of `build()` into `benchmark`, with what disturbed it; without a benchmark it is prepared.
+
+    `backend` is None for the host's own work.
+    """
     name = backend.name if backend else "torch-cpu"  # whose sensors and sizes are the host's
     case.release(lasting=False)
     gc.freeze()  # not at the end, where an error still holds its row's arrays
     try:
         if backend and name not in config.stash[PROBES]:
             config.stash[PROBES][name] = [_probe(config, backend, "before")]
+        chosen = _sizes(config, name)
+        if benchmark is None:
+            case.prepare(build(), backend, chosen.settle_s)
+            return
         with Meter(lambda: sensors.read(name)) as meter:
-            chosen = _sizes(config, name)
             case.run(build(), benchmark, backend, chosen.budget_s / case.VISITS, chosen.settle_s, first)
         benchmark.extra_info |= {"throttled": meter.throttled, "background": meter.background}
     except NotSupported as error:
