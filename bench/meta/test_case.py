@@ -155,7 +155,7 @@ def test_clocks_settle_before_the_first_sample(first, monkeypatch):
             (2.0, False, 2),
             (9.0, False, 1),
         ],
-        *[(1 / 1024, True, 250), (1 / 64, True, 192), (0.75, True, 16)],
+        *[(1 / 1024, True, 250), (1 / 64, True, 128), (0.75, True, 10)],
     ],
 )
 def test_a_visit_has_enough_samples_and_the_hosts_have_more(call_s, waits, samples, monkeypatch):
@@ -184,6 +184,8 @@ def test_no_more_calls_are_queued_than_find_room(room, calls, late, monkeypatch)
     rests = []
 
     class Full:
+        ROOM = 32
+
         def begin(self, rest_s):
             rests.append(clock.CLOCK.rests)
             self.queued = 0

@@ -58,6 +58,8 @@ def test_a_saved_run_names_no_machine_and_keeps_raw_samples(tmp_path):
     document = json.loads(path.read_text())
     rows = saved.load(path)
     (row,) = rows.values()
+    asked = [one["extra_info"]["peak_bytes"] is not None for one in document["benchmarks"]]
+    assert asked == [True] + [False] * (case.VISITS - 1)
     assert row.visits == case.VISITS and len(row.samples_s) >= case.VISITS * case.ENOUGH
     assert {one["options"]["timer"] for one in document["benchmarks"]} == {"read"}  # of CLOCK
     assert "node" not in document["machine_info"] and set(document["commit_info"]) == {"id", "dirty"}

@@ -19,10 +19,10 @@ from bench.throughput.clock import CLOCK, DEVICE
 from bench.throughput.cores import taking_turns
 from bench.throughput.memory import peak_of
 
-SAMPLE_S, MOST_CALLS, SHORT = 0.02, 32, 1 / 8  # a call that is no longer than this share of a visit is timed again
+SAMPLE_S, SHORT = 0.02, 1 / 8  # a call that is no longer than this share of a visit is timed again
 VISITS = 4  # of a row, spread over the session, so that its interval holds what drifts
 MOST, ENOUGH = 250, 8  # samples a visit; for enough of them it may take several times its budget.
-STRETCHED, PATIENCE = 4, 3  # Where a core of the host is timed, as many times the samples, and the time for them
+STRETCHED, PATIENCE = 4, 2  # Where a core of the host is timed, so many times the samples, and the time for them
 KEPT_ELEMENTS = 2**14  # of each output, evenly spread, are compared with those from before the timing
 # Between two calls on the same inputs only the order of sums may differ, by atomics or another kernel.
 INTEGERS = "integers"  # the precision of data
@@ -96,7 +96,7 @@ def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, 
     call_s = target.seconds(case.inputs[:1])
     if call_s < SHORT * budget_s:
         call_s = min(target.seconds(case.inputs[:1]) for _ in range(2))
-    calls = 1 if case.waits else int(np.clip(SAMPLE_S / call_s, 1, MOST_CALLS))
+    calls = 1 if case.waits else int(np.clip(SAMPLE_S / call_s, 1, CLOCK.room))
 
     def rotated():
         turn()

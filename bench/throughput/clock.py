@@ -4,8 +4,10 @@ A GPU works off a queue. Where launching takes longer than the work, the wall ti
 of attention took 0.53 to 1.0 ms, as Python pleased. In training the host is ahead, so here it is too: while the device
 works on one sample the next is queued, and where that is not time enough, the device is told to wait. Not longer, for
 power lets a device that has rested be quicker: at commit e9d0f85 a model's gradients took an H200 31 ms between rests,
-and up to 35 of a whole step; at 6be7aae attention took 0.158 ms without a rest, and 0.148 where a fifth of the time was
-one. So a device rests as seldom as may be. MPS and Metal have nothing that waits so.
+and up to 35 of a whole step; at 3029dea cross-entropy took 1.72 ms where a third of the time was a rest or more, and
+1.84 without. A host is quicker or slower from visit to visit, and must not decide which of the two a visit meets: where
+launching takes a third of a sample or more there is a rest of half a sample at least, and elsewhere none. MPS and Metal
+have nothing that waits so.
 
 Test with `pytest -m meta bench/meta/test_clock.py`.
 """
@@ -17,8 +19,9 @@ from contextlib import contextmanager
 from typing import Any
 
 AHEAD = 2.0  # time to launch, in what launching took by itself
-NEAR = 0.8  # of a sample: what is launched in less needs no rest
-LONGER_S = 0.03  # up to which a rest for one call is doubled, where it was not long enough
+# Of a sample: what is launched in less needs no rest. Few rows are near: on an H200 most take less than 0.2 or over 0.5
+NEAR, RESTED = 0.35, 1.5  # and, with what is launched in more, the time from one sample's begin to the next one's
+LONGER_S = 0.05  # up to which a rest is doubled, where it was not long enough
 LONGEST_S = 0.5  # of a rest: a launch that is longer is not launching alone, and a rest's nanoseconds are 32 bits
 WALL, DEVICE = "wall", "device"
 
@@ -47,6 +50,11 @@ class Clock:
         return DEVICE if self._queue else WALL
 
     @property
+    def room(self) -> int:
+        """Calls of a sample, of which the queue holds two."""
+        return self._queue.ROOM if self._queue else Torch.ROOM
+
+    @property
     def rests(self) -> bool:
         """Whether the device is told to wait where launching takes longer than a sample."""
         return self._rest > 0
@@ -54,16 +62,18 @@ class Clock:
     def fewer(self, calls: int) -> int:
         """How many of `calls` to queue, where so many were late and the device `rests`.
 
-        First it rests where launching takes nearly as long as a sample, too, then there are fewer calls, then it rests
-        longer. Where one call still does not fit, it begins before, and goes on without a rest.
+        First it rests, then longer, and only then there are fewer calls. Where one call still does not fit, the device
+        begins before, and goes on without a rest.
         """
+        longer = 2 * self._rest
         if self._near:
             self._near = 0.0
+        elif longer * calls * self._launch_s <= LONGER_S:
+            self._rest = longer
         elif calls > 1:
-            return calls // 2
+            calls //= 2
         else:
-            longer = 2 * self._rest
-            self._rest = longer if longer * self._launch_s <= LONGER_S else 0.0
+            self._rest = 0.0
         return calls
 
     @contextmanager
@@ -112,14 +122,15 @@ class Clock:
 
     def _rest_s(self, calls: int) -> float:
         launch_s = calls * self._launch_s
-        if launch_s < self._near * self._sample_s:
+        if not self.rests or launch_s < self._near * self._sample_s:
             return 0.0
-        return min(max(0.0, self._rest * launch_s - self._sample_s), LONGEST_S)
+        return min(max(self._rest * launch_s, RESTED * self._sample_s) - self._sample_s, LONGEST_S)
 
 
 class Torch:
     """Two events in the queue say what is between them took."""
 
+    ROOM = 32
     TICKS_PER_S = 3e9  # a rest is counted in ticks of the GPU's clock, which is slower: it is no shorter than asked
 
     def __init__(self, backend):
@@ -151,6 +162,7 @@ class Torch:
 class Mlx:
     """MLX has no events that tell the time: a kernel does, at the end of the rest and, without one, after the work."""
 
+    ROOM = 8  # of 32 graphs behind a kernel that waits not all found room before it ended; 16 did
     HOLD = """
         unsigned long long now;
         asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(now));
@@ -163,6 +175,9 @@ class Mlx:
         self.mx = backend.mx
         # Of the two clocks, to the tens of microseconds that a wait takes to return.
         self.apart_s = min(-self._hold(0.0)() / 1e9 + time.perf_counter() for _ in range(3))
+        self.stamp_s = 0.0
+        # A kernel that tells the time takes some itself: at commit 3029dea samples of one call were 8 us longer.
+        self.stamp_s = min(self._nothing_s() for _ in range(5))
 
     def begin(self, rest_s: float):
         """What `end` is to be given."""
@@ -181,9 +196,14 @@ class Mlx:
 
         def told():
             ended_ns, started_ns = end(), start()
-            return (ended_ns - started_ns) / 1e9, started_ns / 1e9 + self.apart_s < launched_s
+            return (ended_ns - started_ns) / 1e9 - self.stamp_s, started_ns / 1e9 + self.apart_s < launched_s
 
         return told
+
+    def _nothing_s(self) -> float:
+        """A sample of no calls, which is queued while the device rests."""
+        start = self.begin(1e-3)
+        return self.end(start)()[0]
 
     def _hold(self, rest_s: float) -> Callable[[], int]:
         """Rest; what is returned waits for the end of it, and gives the device's nanoseconds then."""

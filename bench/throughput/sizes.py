@@ -55,7 +55,7 @@ GPU = Sizes(
     losses=((32768, 512, 8192),),
     stacks=((32, 512, 512), (8, 2048, 512)),
     evaluation_rows=128,
-    budget_s=0.8,
+    budget_s=0.6,
     settle_s=0.25,
 )
 GPU_FULL = replace(
