@@ -21,11 +21,10 @@ from reports.effect import CANNOT_TELL, SAME
 FASTER, SLOWER = "FASTER", "SLOWER"
 # Half of the 3 % that must be seen: no interval lies within it and holds 3 % too.
 MARGIN = MARGIN_SPEED
-# What two sessions may differ by: of two at commit 233c9cf on an H200, half of the rows differed by less than 0.3 %
-# (torch) and 2.2 % (mlx) in their quick quarters.
+# What two sessions may differ by: of two at commit 3029dea on an H200, half of the rows differed by less than 0.1 %
+# (torch) and 0.2 % (mlx), and all but one by less than 3 %.
 APART = 0.03
-# Other work only slows: in quick tenths half differed by less than 0.3 % and 1.4 %. Of the host's cores a third were
-# quick, so that a quarter of the samples would not always be.
+# Other work only slows. Of the host's cores a third were quick, so that a quarter of the samples would not always be.
 QUICK = 0.1
 LEVEL = 0.98
 RESAMPLES = 2000
