@@ -141,6 +141,36 @@ def same_in_layout(subject, how):
         np.testing.assert_array_equal(subject.backend.numpy(answer), subject.backend.numpy(right))
 
 
+@pytest.mark.parametrize("eps", [1.0, 4.0])
+def test_eps_counts(emulate, eps):
+    """What the models have is below bfloat16's grid. One row of norms, and of heads that are not turned."""
+    import mlx.core as mx
+
+    from impl.mlx import norm_kernel, rotary_kernel
+
+    emulate()
+    x = mx.array(np.random.default_rng(0).standard_normal((2, 3, 1, 16)), mx.bfloat16)
+    cos, sin = mx.ones((3, 8), mx.bfloat16), mx.zeros((3, 8), mx.bfloat16)
+    right = np.array(x.astype(mx.float32))
+    right = right / np.sqrt((right**2).mean(-1, keepdims=True) + eps)
+    for y in (norm_kernel.rms_norm(x, eps), rotary_kernel.rotated_norm(x, cos, sin, eps)):
+        np.testing.assert_allclose(np.array(y.astype(mx.float32)), right, rtol=2**-8)
+
+
+def test_kernels_of_other_texts_have_other_names(monkeypatch):
+    """By which alone MLX before 0.32.1 knows those that it has compiled."""
+    mx = pytest.importorskip("mlx.core")
+    from impl.mlx import cuda
+
+    named = []
+    monkeypatch.setattr(mx.fast, "cuda_kernel", lambda name, *_, **__: named.append(name), raising=False)
+    cuda._kernel.cache_clear()
+    for eps in (1e-6, 1e-5, 1e-6):
+        cuda._kernel("norm", ("x",), ("y",), cuda.literal("EPS", eps), True)
+    cuda._kernel.cache_clear()
+    assert len(set(named)) == 2 and all(name.startswith("norm_") and name.isidentifier() for name in named)
+
+
 @pytest.mark.parametrize("how", ["transposed", "every other"])
 def test_strides_are_followed(emulate, how):
     subject, emulator = emulate()

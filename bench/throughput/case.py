@@ -21,8 +21,9 @@ from bench.throughput.memory import peak_of
 
 SAMPLE_S, SHORT = 0.02, 1 / 8  # a call that is no longer than this share of a visit is timed again
 VISITS = 4  # of a row, spread over the session, so that its interval holds what drifts
-MOST, ENOUGH = 250, 8  # samples a visit; for enough of them it may take several times its budget.
-STRETCHED, PATIENCE = 4, 2  # Where a core of the host is timed, so many times the samples, and the time for them
+MOST, ENOUGH = 250, 8  # samples a visit
+STRETCHED = 4  # times its budget is what a visit may take for enough of them
+PATIENCE = 2  # times as many samples, and the time for them, where a core of the host is timed
 KEPT_ELEMENTS = 2**14  # of each output, evenly spread, are compared with those from before the timing
 # Between two calls on the same inputs only the order of sums may differ, by atomics or another kernel.
 INTEGERS = "integers"  # the precision of data

@@ -2,8 +2,8 @@
 
 A GPU works off a queue. Where launching takes longer than the work, the wall times the host: on an H200 the gradients
 of attention took 0.53 to 1.0 ms, as Python pleased. In training the host is ahead, so here it is too: while the device
-works on one sample the next is queued, and where that is not time enough, the device is told to wait. Not longer, for
-power lets a device that has rested be quicker: at commit e9d0f85 a model's gradients took an H200 31 ms between rests,
+works on one sample the next is queued, and where that is not time enough, the device is told to rest before. But power
+lets a device that has rested be quicker: at commit e9d0f85 a model's gradients took an H200 31 ms between rests,
 and up to 35 of a whole step; at 3029dea cross-entropy took 1.72 ms where a third of the time was a rest or more, and
 1.84 without. A host is quicker or slower from visit to visit, and must not decide which of the two a visit meets: where
 launching takes a third of a sample or more there is a rest of half a sample at least, and elsewhere none. MPS and Metal
@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from typing import Any
 
 AHEAD = 2.0  # time to launch, in what launching took by itself
-# Of a sample: what is launched in less needs no rest. Few rows are near: on an H200 most take less than 0.2 or over 0.5
-NEAR, RESTED = 0.35, 1.5  # and, with what is launched in more, the time from one sample's begin to the next one's
-LONGER_S = 0.05  # up to which a rest is doubled, where it was not long enough
+NEAR = 0.35  # of a sample: what is launched in less needs no rest. On an H200 most rows take less than 0.2 or over 0.5
+RESTED = 1.5  # of a sample: it and a rest at least
+LONGER, LONGER_S = 4, 0.05  # times a rest, where it was not long enough; up to which, with its sample
 LONGEST_S = 0.5  # of a rest: a launch that is longer is not launching alone, and a rest's nanoseconds are 32 bits
 WALL, DEVICE = "wall", "device"
 
@@ -39,10 +39,11 @@ class Clock:
 
     def _forget(self) -> None:
         self.ahead = False  # whether the next sample is queued while one runs
-        self._rest, self._near = AHEAD, NEAR
+        self._rest = AHEAD  # with its sample, in what launching takes by itself
+        self._rests_from = NEAR  # of a sample
         self.late = False  # whether it began with the sample last read before all of it was queued
         self._before = None
-        self._sample_s, self._launch_s = 0.0, math.inf  # of one call the quickest
+        self._call_s, self._launch_s = 0.0, math.inf  # of one call, the last and the quickest
 
     @property
     def kind(self) -> str:
@@ -51,23 +52,23 @@ class Clock:
 
     @property
     def room(self) -> int:
-        """Calls of a sample, of which the queue holds two."""
+        """The most calls of a sample; the queue holds two samples."""
         return self._queue.ROOM if self._queue else Torch.ROOM
 
     @property
     def rests(self) -> bool:
-        """Whether the device is told to wait where launching takes longer than a sample."""
+        """Whether the device is ever told to."""
         return self._rest > 0
 
     def fewer(self, calls: int) -> int:
         """How many of `calls` to queue, where so many were late and the device `rests`.
 
-        First it rests, then longer, and only then there are fewer calls. Where one call still does not fit, the device
-        begins before, and goes on without a rest.
+        First it rests in any case, then longer, where that is not too long, and only then there are fewer calls. Where
+        one call still does not fit, the device begins before, and goes on without a rest.
         """
-        longer = 2 * self._rest
-        if self._near:
-            self._near = 0.0
+        longer = LONGER * self._rest
+        if self._rests_from:
+            self._rests_from = 0.0
         elif longer * calls * self._launch_s <= LONGER_S:
             self._rest = longer
         elif calls > 1:
@@ -111,20 +112,23 @@ class Clock:
         told = self._queue.end(start)
         if not self.ahead:
             self._launch_s = min(self._launch_s, launch_s / len(calls))
-            self._sample_s, _ = told()
-            self._device_s += self._sample_s
+            self._tell(told()[0], len(calls))
             return outputs[-1]
         before, self._before = self._before, (told, outputs)
         if before:
-            self._sample_s, self.late = before[0]()
-            self._device_s += self._sample_s
+            sample_s, self.late = before[0]()
+            self._tell(sample_s, len(before[1]))
         return outputs[-1]
 
+    def _tell(self, sample_s: float, calls: int) -> None:
+        self._device_s += sample_s
+        self._call_s = sample_s / calls
+
     def _rest_s(self, calls: int) -> float:
-        launch_s = calls * self._launch_s
-        if not self.rests or launch_s < self._near * self._sample_s:
+        launch_s, sample_s = calls * self._launch_s, calls * self._call_s
+        if not self.rests or launch_s < self._rests_from * sample_s:
             return 0.0
-        return min(max(self._rest * launch_s, RESTED * self._sample_s) - self._sample_s, LONGEST_S)
+        return min(max(self._rest * launch_s, RESTED * sample_s) - sample_s, LONGEST_S)
 
 
 class Torch:
@@ -196,7 +200,8 @@ class Mlx:
 
         def told():
             ended_ns, started_ns = end(), start()
-            return (ended_ns - started_ns) / 1e9 - self.stamp_s, started_ns / 1e9 + self.apart_s < launched_s
+            sample_s = max((ended_ns - started_ns) / 1e9 - self.stamp_s, 1e-9)  # of a clock that ticks seldom
+            return sample_s, started_ns / 1e9 + self.apart_s < launched_s
 
         return told
 

@@ -14,9 +14,9 @@ from bench.throughput.saved import Row
 from bench.verdict import APART, CANNOT_TELL, FASTER, SAME, SLOWER, Comparison, drawn_quantiles, independent
 
 LEVEL = 0.95
-# What two sessions may differ by in what a core of the host does: all cores of a machine are quicker for minutes, as
-# their neighbours please. Four sessions at commit 6be7aae on one lent machine differed by up to 11 %, and 12 of 13
-# intervals of pairs of their rows were within this.
+# What two sessions may differ by in preparing data, which a core of the host does: all cores of a machine are quicker
+# for minutes, as their neighbours please. Four sessions at commit 6be7aae on one lent machine differed by up to 11 %,
+# and 12 of 13 intervals of pairs of their rows were within this.
 APART_HOST = 0.15
 
 
@@ -48,7 +48,7 @@ def line(key: tuple[str, str, str, str], found: Comparison, late: bool) -> str:
     operation, shape, precision, backend = key
     spread = f"{found.low:.3f} {found.high:.3f}"
     name = f"{operation:<31}{shape:<19}{precision:<10}{backend:<11}"
-    within = f" within {APART_HOST:.0%}" if apart(key) == APART_HOST and found.verdict == SAME else ""
+    within = f" within {APART_HOST:.0%}" if precision == INTEGERS and found.verdict == SAME else ""
     return f"{name}{found.ratio:>8.3f}{spread:>16}  {found.verdict}{within}{', queued late' if late else ''}"
 
 

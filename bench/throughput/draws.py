@@ -1,8 +1,8 @@
 """Normal arrays, made on the device: drawn once on the host, and laid end to end there as often as a size asks.
 
-To lay out twelve arrays of (16, 2048, 4, 128) on the host took one of two cores 0.55 s, and the samples of a visit take
-0.25. What is made by MLX on a CUDA device is in that device's memory, too, as it is in training; what NumPy gave it is
-in memory that the two share by pages.
+To lay out twelve arrays of (16, 2048, 4, 128) on the host took one of two cores 0.55 s, more than the samples of a
+visit take. What is made by MLX on a CUDA device is in that device's memory, too, as it is in training; what NumPy gave
+it is in memory that the two share by pages.
 
 Test with `pytest -m meta bench/meta/test_case.py`.
 """

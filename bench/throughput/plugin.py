@@ -6,6 +6,7 @@ The root `conftest.py` names it as a plugin. Test with `pytest -m meta bench/met
 import gc
 import os
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from reports.record import require_folder
 
 BUILT = ("trained", "updating")  # fixtures that hold a trainer
 PREPARE, FIRST = 0, 1  # visits
+UNUSED = "ignore:Benchmark fixture was not used"  # where a row is prepared or skipped
 PROBES = pytest.StashKey[dict]()  # by backend: one product before its first benchmark and after the last of all
 
 
@@ -80,7 +82,7 @@ def pytest_collection_modifyitems(config, items):
     """A CPU has its own shapes and is not prepared; a framework's warning ends no measurement; rows take turns."""
     for item in items:
         if item.get_closest_marker("bench"):
-            item.add_marker(pytest.mark.filterwarnings(*WARNINGS))
+            item.add_marker(pytest.mark.filterwarnings(*WARNINGS, UNUSED))
             item.add_marker(pytest.mark.benchmark(timer=CLOCK.read))
     odd = [item for item in items if not _fits(config, item)]
     if odd:
@@ -104,7 +106,7 @@ def _take_turns(items, names: list[str]) -> None:
 
 def _fits(config, item) -> bool:
     name, params = getattr(getattr(item, "function", None), "shapes", None), _params(item)
-    if params.get("visit") == PREPARE and params.get("subject", "-cpu").endswith("-cpu"):
+    if params.get("visit") == PREPARE and ("subject" not in params or params["subject"].endswith("-cpu")):
         return False
     return not name or params["shape"] in getattr(_sizes(config, params["subject"]), name)
 
@@ -142,14 +144,9 @@ def visit(request) -> int:
 
 
 @pytest.fixture
-def measured(request, visit):
+def measured(request, benchmark, visit):
     """measured(build, backend): time the case that `build` makes; what memory does not hold is a skip."""
-
-    def measured(build, backend) -> None:
-        benchmark = None if visit == PREPARE else request.getfixturevalue("benchmark")
-        measure(request.config, benchmark, visit == FIRST, build, backend)
-
-    return measured
+    return partial(measure, request.config, None if visit == PREPARE else benchmark, visit == FIRST)
 
 
 def measure(config, benchmark, first: bool, build, backend) -> None:

@@ -4,6 +4,7 @@ A kernel serves bfloat16 only: that is what a GPU trains in. Test with `pytest -
 mlx-cuda`; without a GPU, with `pytest -m meta -k cuda_kernels`, which emulates `launch` on a CPU.
 """
 
+import zlib
 from functools import lru_cache
 
 import mlx.core as mx
@@ -48,4 +49,6 @@ def launch(name, source, inputs, outputs, constants, blocks, threads, *, strided
 
 @lru_cache
 def _kernel(name, inputs, outputs, source, contiguous):
+    # MLX before 0.32.1 tells compiled kernels apart by their names only, and a text may hold other numbers.
+    name = f"{name}_{zlib.crc32(source.encode()):08x}"
     return mx.fast.cuda_kernel(name, inputs, outputs, source, ensure_row_contiguous=contiguous)
