@@ -67,18 +67,23 @@ def paired(a_s: Sequence[float], b_s: Sequence[float]) -> Comparison:
 
 
 def independent(
-    a_s: Sequence[float], b_s: Sequence[float], visits: tuple[int, int] = (1, 1), apart: float = APART
+    a_s: Sequence[float],
+    b_s: Sequence[float],
+    visits: tuple[int, int] = (1, 1),
+    apart: float = APART,
+    machine: float = 1.0,
 ) -> Comparison:
     """Of samples of two sessions, as they were saved: the ratio of their quick tenths.
 
     The interval holds what varied within them, from visit to visit too, and cannot know what differs between the two:
-    that is what `apart` allows for, and only what is beyond it all is called a difference.
+    that is what `apart` allows for, and only what is beyond it all is called a difference. `machine` is how much longer
+    the same work, of another kind, took in the second session.
     """
     a, b = np.log(a_s), np.log(b_s)
     drawn = None
     if min(len(a_s), len(b_s)) >= LEAST:
         drawn = drawn_quantiles(b, QUICK, visits[1], 1) - drawn_quantiles(a, QUICK, visits[0], 0)
-    by = partial(judge_sessions, apart=apart)
+    by = partial(judge_sessions, apart=apart, machine=machine)
     return _judged(float(np.quantile(b, QUICK) - np.quantile(a, QUICK)), drawn, a_s, b_s, by)
 
 
@@ -98,11 +103,17 @@ def judge(ratio: float, low: float, high: float) -> str:
     return FASTER if ratio < 1 - MARGIN and high < 1 else CANNOT_TELL
 
 
-def judge_sessions(_: float, low: float, high: float, apart: float = APART) -> str:
-    """SAME: the interval is within `apart`. Different: it is wholly beyond, for equal sessions reach it too."""
+def judge_sessions(_: float, low: float, high: float, apart: float = APART, machine: float = 1.0) -> str:
+    """SAME: the interval is within `apart`. Different: it is wholly beyond, for equal sessions reach it too.
+
+    And beyond what the machine itself differs by, either way: not all work feels that alike.
+    """
     if low >= 1 - apart and high <= 1 + apart:
         return SAME
-    return SLOWER if low > 1 + apart else FASTER if high < 1 - apart else CANNOT_TELL
+    machine = max(machine, 1 / machine)
+    if low > (1 + apart) * machine:
+        return SLOWER
+    return FASTER if high < (1 - apart) / machine else CANNOT_TELL
 
 
 def _judged(log_ratio: float, drawn: np.ndarray | None, a_s, b_s, by=judge) -> Comparison:

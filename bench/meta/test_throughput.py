@@ -117,10 +117,12 @@ def entry(operation: str, samples, calls=2) -> dict:
     return {"extra_info": told, "stats": {"data": list(samples)}}
 
 
-def written(path, factor: float, seed: int):
+def written(path, factor: float, seed: int, probes_s=()):
     rng = np.random.default_rng(seed)
     rows = [entry(f"op {i}", factor * (1 + 0.004 * rng.standard_normal(40))) for i in range(20)]
-    path.write_text(json.dumps({"benchmarks": rows}))
+    state = {"probes": [{"seconds": probe_s} for probe_s in probes_s]}
+    backends = {"mlx-cpu": {"state": state}, "torch-cpu": {"hardware": {}}}
+    path.write_text(json.dumps({"benchmarks": rows, "machine_info": {"backends": backends}}))
     return path
 
 
@@ -132,6 +134,28 @@ def test_equal_runs_are_the_same_and_five_percent_is_slower(tmp_path, capsys):
     assert "20 SLOWER" in capsys.readouterr().out
     command.main([str(slower), str(old)])
     assert "20 FASTER" in capsys.readouterr().out
+
+
+def test_a_machine_that_was_slower_is_told_and_allowed_for(tmp_path, capsys):
+    """By the quickest of its probes."""
+    asked = ((1.0, (1.0, 1.5)), (1.1, (1.4, 1.2)), (1.1, (1.02, 7.0)))
+    old, other, same = (written(tmp_path / f"{i}.json", f, i, probes) for i, (f, probes) in enumerate(asked))
+    command.main([str(old), str(other)])
+    output = capsys.readouterr().out
+    assert "20 CANNOT TELL" in output and "mlx-cpu: the same product took 1.20 times as long" in output
+    command.main([str(old), str(same)])
+    output = capsys.readouterr().out
+    assert "20 SLOWER" in output and "the same product" not in output
+
+
+def test_a_cpus_probe_is_the_hosts(tmp_path):
+    path = written(tmp_path / "run.json", 1.0, 0, (3.0, 2.0))
+    document = json.loads(path.read_text())
+    document["benchmarks"][0]["extra_info"]["backend"] = "host"
+    document["benchmarks"][1]["extra_info"]["backend"] = "mlx-cuda"
+    path.write_text(json.dumps(document))
+    found = {key[-1]: row.probe_s for key, row in saved.load(path).items()}
+    assert found == {"host": 2.0, "mlx-cpu": 2.0, "mlx-cuda": None}
 
 
 def test_samples_are_seconds_a_call():
@@ -174,7 +198,14 @@ def test_few_samples_allow_no_verdict(tmp_path):
     assert changes[0].verdict == "CANNOT TELL" and "SAME 0.0%" in summary("", changes)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"benchmarks": []}', '{"benchmarks": [{}]}', '{"benchmarks": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", '{"benchmarks": []}', '{"benchmarks": [{}]}', '{"benchmarks": 3}'),
+        '{"benchmarks": [], "machine_info": 3}',
+        '{"benchmarks": [], "machine_info": {"backends": {"mlx-cpu": {"state": {"probes": [{"seconds": 0}]}}}}}',
+    ],
+)
 def test_what_is_no_saved_run_is_one_line(text, tmp_path, capsys):
     path = tmp_path / "run.json"
     path.write_text(text)

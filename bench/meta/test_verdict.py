@@ -170,6 +170,22 @@ def test_verdicts_on_sessions_allow_for_what_sessions_differ_by(low, high, expec
     assert judge_sessions(math.sqrt(low * high), low, high) == expected
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "machine", "expected"),
+    [
+        (1.05, 1.07, 1.0, SLOWER),
+        (1.05, 1.07, 1.1, CANNOT_TELL),  # the machine was slower
+        (1.05, 1.07, 1 / 1.1, CANNOT_TELL),  # quicker, at other work
+        (1.15, 1.2, 1.1, SLOWER),
+        (0.90, 0.92, 1.1, CANNOT_TELL),
+        (0.80, 0.86, 1 / 1.1, FASTER),
+        (0.98, 1.02, 1.1, SAME),
+    ],
+)
+def test_verdicts_on_sessions_allow_for_a_machine_that_differs(low, high, machine, expected):
+    assert judge_sessions(1.0, low, high, machine=machine) == expected
+
+
 def test_turns_alternate_and_a_is_a():
     order = []
     found = compare(lambda: order.append("a"), lambda: order.append("b"), 3)

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from bench.throughput import saved
-from bench.throughput.compare import compare, line, summaries
+from bench.throughput.compare import compare, line, machines, summaries
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
         for key in sorted(keys):
             print(f"only in the {name} run: {' '.join(key)}")
     if changes:
-        print(*summaries(changes), sep="\n")
+        print(*summaries(changes), *machines(old, new), sep="\n")
 
 
 if __name__ == "__main__":

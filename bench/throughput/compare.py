@@ -31,10 +31,26 @@ def compare(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> dict[tuple, C
     """New against old for each row that both runs have, timed by the same clock."""
     both = ((key, old[key], new[key]) for key in sorted(old.keys() & new.keys()))
     return {
-        key: independent(a.samples_s, b.samples_s, (a.visits, b.visits), apart(key))
+        key: independent(a.samples_s, b.samples_s, (a.visits, b.visits), apart(key), machine(a, b))
         for key, a, b in both
         if a.clock == b.clock
     }
+
+
+def machine(old: Row, new: Row) -> float:
+    """How much longer the probe product took in the new session; 1 where not both know."""
+    return new.probe_s / old.probe_s if old.probe_s and new.probe_s else 1.0
+
+
+def machines(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> Iterator[str]:
+    """A line for each backend whose machine differs by more than its rows may."""
+    found = {key[-1]: machine(old[key], new[key]) for key in sorted(old.keys() & new.keys())}
+    for backend, ratio in found.items():
+        if max(ratio, 1 / ratio) > 1 + APART:
+            yield (
+                f"{backend}: the same product took {ratio:.2f} times as long in the new run; "
+                "only what is beyond that is called a change"
+            )
 
 
 def apart(key: tuple[str, str, str, str]) -> float:

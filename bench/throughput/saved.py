@@ -40,6 +40,7 @@ class Row:
     background: float | None = None
     visits: int = 1  # stretches of the session that the samples were taken in
     clock: str = WALL
+    probe_s: float | None = None  # the quickest of the session's probe products, on the same backend
     late: float = 0.0  # share of a visit's samples, the most of any, that were not queued before the device began
 
     @classmethod
@@ -71,14 +72,28 @@ def load(path: Path) -> dict[tuple, Row]:
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise ValueError(f"it is larger than {LARGEST_BYTES} bytes")
-        rows = merged(map(Row.of, json.loads(path.read_text("utf-8"))["benchmarks"]))
+        document = json.loads(path.read_text("utf-8"))
+        rows, probes_s = merged(map(Row.of, document["benchmarks"])), _probes_s(document)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; name a file of `pytest -m bench`") from None
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"{path} is no saved run ({error}); name a file of `pytest -m bench`") from None
     if not rows:
         raise ValueError(f"{path} holds no benchmark; name another file of `pytest -m bench`")
-    return rows
+    return {key: replace(row, probe_s=probes_s.get(row.backend)) for key, row in rows.items()}
+
+
+def _probes_s(document: dict[str, Any]) -> dict[str, float]:
+    """By backend, the quickest probe; what no backend does is the host's, as is the probe of a CPU's."""
+    found = {}
+    for name, one in document.get("machine_info", {}).get("backends", {}).items():
+        probes_s = [float(probe["seconds"]) for probe in (one.get("state") or {}).get("probes", [])]
+        if not all(math.isfinite(probe_s) and probe_s > 0 for probe_s in probes_s):
+            raise ValueError("its probes are not all seconds above 0")
+        if probes_s:
+            found[name] = min(probes_s)
+            found |= {"host": found[name]} if name.endswith("-cpu") else {}
+    return found
 
 
 def merged(visits: Iterable[Row]) -> dict[tuple, Row]:
