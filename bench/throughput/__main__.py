@@ -7,13 +7,18 @@ import argparse
 from pathlib import Path
 
 from bench.throughput import saved
-from bench.throughput.compare import compare, line, machines, summaries
+from bench.throughput.compare import APART, APART_HOST, compare, line, machines, summaries
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.throughput", description="Compare two runs of -m bench.")
-    parser.add_argument("old", type=Path, metavar="OLD.json")
-    parser.add_argument("new", type=Path, metavar="NEW.json")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.throughput",
+        description="Compare two saved runs of `pytest -m bench`, row by row: the ratio of their quick tenths, its "
+        f"interval, and SAME (within {APART:.0%}; {APART_HOST:.0%} where a core of the host prepares data), FASTER, "
+        "SLOWER or CANNOT TELL.",
+    )
+    parser.add_argument("old", type=Path, metavar="OLD.json", help="as the run printed: raw samples")
+    parser.add_argument("new", type=Path, metavar="NEW.json", help="the same, later or with other code")
     options = parser.parse_args(arguments)
     try:
         old, new = saved.load(options.old), saved.load(options.new)
