@@ -86,7 +86,7 @@ MISTAKES = {
     "rows' gradient: one pack more than there are": _gradient("_ADD_ROWS", "i >= COUNT", "i > COUNT"),
     "rows' gradient: four in another order": _gradient("_ADD_ROWS", "at(2), at(3)", "at(3), at(2)", "packs of 4"),
     "rows' norm: the mean over packs": _norm("_NORM", "(PACKS * WIDTH)", "PACKS", "packs of 8"),
-    "rows' norm: one row more than there are": _norm("_NORM", "row >= ROWS", "row > ROWS"),
+    "rows' norm: one row more than there are": _norm("_ROW", "row >= ROWS", "row > ROWS"),
     "rows' norm: one pack more than a row has": _norm("_NORM", "i < PACKS", "i <= PACKS"),
     "rows' norm: one round": _norm("_NORM", "j < EACH", "j < 1"),
     "rows' norm: the sum lacks half of each warp": _norm("_NORM", *HALF_A_WARP),

@@ -229,6 +229,13 @@ def test_what_is_launched_more_slowly_than_by_itself_rests_longer(machine, which
         assert timer.read() - start_s == pytest.approx(calls * 1e-4)
 
 
+def test_what_takes_less_than_mlxs_clock_sees_takes_some_time(machine):
+    """Samples of no seconds are refused when they are saved."""
+    timer = Clock()
+    with ahead(timer, machine, 1, 1e-6, 0.0):
+        assert all(sample_s(timer, machine, 1e-6, 0.0) > 0 for _ in range(3))
+
+
 def test_mlx_is_given_call_after_call(machine):
     """Together they would run side by side."""
     timer = Clock()

@@ -157,6 +157,17 @@ def test_eps_counts(emulate, eps):
         np.testing.assert_allclose(np.array(y.astype(mx.float32)), right, rtol=2**-8)
 
 
+def test_rows_too_wide_for_registers_are_mlxs_own(emulate):
+    import mlx.core as mx
+
+    from impl.mlx import gpt, norm_kernel
+
+    _, emulator = emulate()
+    for wider in (0, 1):
+        gpt.rms_norm(mx.ones((1, norm_kernel.MOST + wider), mx.bfloat16), 1e-6)
+    assert len(emulator.launches) == 1
+
+
 def test_kernels_of_other_texts_have_other_names(monkeypatch):
     """By which alone MLX before 0.32.1 knows those that it has compiled."""
     mx = pytest.importorskip("mlx.core")

@@ -15,7 +15,7 @@ from bench.meta.command import PYTEST, only_line, run
 from bench.scaling.law import fit
 from bench.throughput import __main__ as command
 from bench.throughput import case, plugin, saved, sizes, table
-from bench.throughput.compare import compare, summary
+from bench.throughput.compare import compare, machine, summary
 from reports.ceiling import Ceiling
 
 pytestmark = pytest.mark.meta
@@ -117,10 +117,14 @@ def entry(operation: str, samples, calls=2) -> dict:
     return {"extra_info": told, "stats": {"data": list(samples)}}
 
 
+def probe(probe_s, precision="float32") -> dict:
+    return {"flop": 2 * 512**3, "precision": precision, "seconds": probe_s}
+
+
 def written(path, factor: float, seed: int, probes_s=()):
     rng = np.random.default_rng(seed)
     rows = [entry(f"op {i}", factor * (1 + 0.004 * rng.standard_normal(40))) for i in range(20)]
-    state = {"probes": [{"seconds": probe_s} for probe_s in probes_s]}
+    state = {"probes": [probe(probe_s) for probe_s in probes_s]}
     backends = {"mlx-cpu": {"state": state}, "torch-cpu": {"hardware": {}}}
     path.write_text(json.dumps({"benchmarks": rows, "machine_info": {"backends": backends}}))
     return path
@@ -154,8 +158,28 @@ def test_a_cpus_probe_is_the_hosts(tmp_path):
     document["benchmarks"][0]["extra_info"]["backend"] = "host"
     document["benchmarks"][1]["extra_info"]["backend"] = "mlx-cuda"
     path.write_text(json.dumps(document))
-    found = {key[-1]: row.probe_s for key, row in saved.load(path).items()}
-    assert found == {"host": 2.0, "mlx-cpu": 2.0, "mlx-cuda": None}
+    found = {key[-1]: row.probes_s for key, row in saved.load(path).items()}
+    quickest = {("mlx-cpu", 2 * 512**3, "float32"): 2.0}
+    assert found == {"host": quickest, "mlx-cpu": quickest, "mlx-cuda": {}}
+
+
+def test_only_probes_that_are_alike_are_compared(tmp_path):
+    """Not those of other backends or other precisions; and of several, the one that differs most."""
+
+    def host(**probes) -> saved.Row:
+        path = written(tmp_path / "run.json", 1.0, 0)
+        document = json.loads(path.read_text())
+        document["benchmarks"][0]["extra_info"]["backend"] = "host"
+        document["machine_info"]["backends"] = {
+            f"{name}-cpu": {"state": {"probes": [probe(*made)]}} for name, made in probes.items()
+        }
+        path.write_text(json.dumps(document))
+        return next(row for row in saved.load(path).values() if row.backend == "host")
+
+    both = host(torch=(1.0,), mlx=(40.0,))
+    assert machine(both, host(torch=(1.1,))) == 1.1
+    assert machine(both, host(torch=(1.1,), mlx=(20.0,))) == 0.5
+    assert machine(both, host(torch=(1.1, "bfloat16"))) == 1.0
 
 
 def test_samples_are_seconds_a_call():
@@ -203,7 +227,12 @@ def test_few_samples_allow_no_verdict(tmp_path):
     [
         *("", "[]", '{"benchmarks": []}', '{"benchmarks": [{}]}', '{"benchmarks": 3}'),
         '{"benchmarks": [], "machine_info": 3}',
-        '{"benchmarks": [], "machine_info": {"backends": {"mlx-cpu": {"state": {"probes": [{"seconds": 0}]}}}}}',
+        json.dumps(
+            {
+                "benchmarks": [entry("op", [1.0])],
+                "machine_info": {"backends": {"mlx-cpu": {"state": {"probes": [probe(0)]}}}},
+            }
+        ),
     ],
 )
 def test_what_is_no_saved_run_is_one_line(text, tmp_path, capsys):

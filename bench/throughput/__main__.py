@@ -7,7 +7,8 @@ import argparse
 from pathlib import Path
 
 from bench.throughput import saved
-from bench.throughput.compare import APART, APART_HOST, compare, line, machines, summaries
+from bench.throughput.compare import APART_HOST, compare, line, summaries, unlike_machines
+from bench.verdict import APART
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
         for key in sorted(keys):
             print(f"only in the {name} run: {' '.join(key)}")
     if changes:
-        print(*summaries(changes), *machines(old, new), sep="\n")
+        print(*summaries(changes), *unlike_machines(old, new), sep="\n")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def prepare(case: Case, backend, settle_s: float) -> None:
     """What comes before the first visit: what is made once, as compiled kernels, and a device at work.
 
     A GPU waits while its host compiles, and cools: at commit 6be7aae a model's gradients took an H200 30.3 ms then, and
-    31.3 to 32.8 in all later visits. Raises WrongOutput.
+    31.1 to 32.8 in all later visits. Raises WrongOutput.
     """
     target = Target(case, backend)
     _require_varied([target.fingerprint(*given) for given in case.inputs], case)

@@ -38,11 +38,12 @@ def compare(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> dict[tuple, C
 
 
 def machine(old: Row, new: Row) -> float:
-    """How much longer the probe product took in the new session; 1 where not both know."""
-    return new.probe_s / old.probe_s if old.probe_s and new.probe_s else 1.0
+    """How much longer a probe product took in the new session, the most of any; 1 where they have none in common."""
+    ratios = [new.probes_s[product] / old.probes_s[product] for product in old.probes_s.keys() & new.probes_s.keys()]
+    return max(ratios, key=lambda ratio: max(ratio, 1 / ratio), default=1.0)
 
 
-def machines(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> Iterator[str]:
+def unlike_machines(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> Iterator[str]:
     """A line for each backend whose machine differs by more than its rows may."""
     found = {key[-1]: machine(old[key], new[key]) for key in sorted(old.keys() & new.keys())}
     for backend, ratio in found.items():
@@ -53,10 +54,15 @@ def machines(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> Iterator[str
             )
 
 
+def prepares_data(key: tuple[str, str, str, str]) -> bool:
+    """Whether a core of the host does what this row measures."""
+    _, _, precision, _ = key
+    return precision == INTEGERS
+
+
 def apart(key: tuple[str, str, str, str]) -> float:
     """How far from 1 the ratio of two sessions of this row may be, for nothing to have changed."""
-    _, _, precision, _ = key
-    return APART_HOST if precision == INTEGERS else APART
+    return APART_HOST if prepares_data(key) else APART
 
 
 def line(key: tuple[str, str, str, str], found: Comparison, late: bool) -> str:
@@ -64,14 +70,14 @@ def line(key: tuple[str, str, str, str], found: Comparison, late: bool) -> str:
     operation, shape, precision, backend = key
     spread = f"{found.low:.3f} {found.high:.3f}"
     name = f"{operation:<31}{shape:<19}{precision:<10}{backend:<11}"
-    within = f" within {APART_HOST:.0%}" if precision == INTEGERS and found.verdict == SAME else ""
+    within = f" within {APART_HOST:.0%}" if prepares_data(key) and found.verdict == SAME else ""
     return f"{name}{found.ratio:>8.3f}{spread:>16}  {found.verdict}{within}{', queued late' if late else ''}"
 
 
 def summaries(changes: Mapping[tuple, Comparison]) -> Iterator[str]:
     """The rows together; then, where there are both, those of the device and of the host, which others disturb more."""
-    host = [change for (_, _, precision, _), change in changes.items() if precision == INTEGERS]
-    device = [change for (_, _, precision, _), change in changes.items() if precision != INTEGERS]
+    host = [change for key, change in changes.items() if prepares_data(key)]
+    device = [change for key, change in changes.items() if not prepares_data(key)]
     yield summary("", list(changes.values()))
     if host and device:
         yield summary("computing, ", device)

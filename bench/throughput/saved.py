@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Row:
     background: float | None = None
     visits: int = 1  # stretches of the session that the samples were taken in
     clock: str = WALL
-    probe_s: float | None = None  # the quickest of the session's probe products, on the same backend
+    probes_s: Mapping[tuple, float] = field(default_factory=dict)  # the quickest of each product that probed its device
     late: float = 0.0  # share of a visit's samples, the most of any, that were not queued before the device began
 
     @classmethod
@@ -80,20 +80,28 @@ def load(path: Path) -> dict[tuple, Row]:
         raise ValueError(f"{path} is no saved run ({error}); name a file of `pytest -m bench`") from None
     if not rows:
         raise ValueError(f"{path} holds no benchmark; name another file of `pytest -m bench`")
-    return {key: replace(row, probe_s=probes_s.get(row.backend)) for key, row in rows.items()}
+    return {key: replace(row, probes_s=_of_device(row.backend, probes_s)) for key, row in rows.items()}
 
 
-def _probes_s(document: dict[str, Any]) -> dict[str, float]:
-    """By backend, the quickest probe; what no backend does is the host's, as is the probe of a CPU's."""
+def _probes_s(document: dict[str, Any]) -> dict[tuple, float]:
+    """By (backend, flop, precision), the quickest probe."""
     found = {}
     for name, one in document.get("machine_info", {}).get("backends", {}).items():
-        probes_s = [float(probe["seconds"]) for probe in (one.get("state") or {}).get("probes", [])]
-        if not all(math.isfinite(probe_s) and probe_s > 0 for probe_s in probes_s):
-            raise ValueError("its probes are not all seconds above 0")
-        if probes_s:
-            found[name] = min(probes_s)
-            found |= {"host": found[name]} if name.endswith("-cpu") else {}
+        for probe in (one.get("state") or {}).get("probes", []):
+            key, probe_s = (name, probe["flop"], probe["precision"]), float(probe["seconds"])
+            if not (math.isfinite(probe_s) and probe_s > 0):
+                raise ValueError("its probes are not all seconds above 0")
+            found[key] = min(probe_s, found.get(key, math.inf))
     return found
+
+
+def _of_device(backend: str, probes_s: Mapping[tuple, float]) -> dict[tuple, float]:
+    """What no backend does is the host's, as are the products of a CPU's."""
+    return {
+        (name, *product): probe_s
+        for (name, *product), probe_s in probes_s.items()
+        if name == backend or (backend == "host" and name.endswith("-cpu"))
+    }
 
 
 def merged(visits: Iterable[Row]) -> dict[tuple, Row]:

@@ -44,14 +44,17 @@ def _launch(name, source, inputs, outputs):
     (*rows, size), _ = next(iter(outputs.values()))
     width, count = cuda.width(size, 8), math.prod(rows)
     constants = {"ROWS": count, "PACKS": size // width, "WIDTH": width, "EACH": -(-size // (32 * width))}
-    return cuda.launch(name, cuda.PACK + source, inputs, outputs, constants, -(-count // WARPS), 32 * WARPS)
+    return cuda.launch(name, cuda.PACK + _ROW + source, inputs, outputs, constants, -(-count // WARPS), 32 * WARPS)
 
 
-# Every 32nd pack is a thread's, and stays in its registers.
-_NORM = """
+# Which row a warp takes. Every 32nd pack of it is a thread's, and stays in its registers.
+_ROW = """
 const int lane = threadIdx.x % 32;
 const int64_t row = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
 if (row >= ROWS) return;
+"""
+
+_NORM = """
 Pack held[EACH];
 float squares = 0;
 #pragma unroll
@@ -78,9 +81,6 @@ for (int j = 0; j < EACH; ++j) {
 """
 
 _BACK = """
-const int lane = threadIdx.x % 32;
-const int64_t row = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
-if (row >= ROWS) return;
 Pack result[EACH], slope[EACH];
 float along = 0;
 #pragma unroll
