@@ -111,7 +111,7 @@ class Ours(Unsupported):
 
     def bits_per_byte(self, recipe, params, data, policy) -> BitsPerByte:
         trainer, text = self.trainer(recipe, params, policy), windows(data, recipe.model.sequence_len)
-        return evaluate(lambda *rows: self.backend.numpy(trainer.nats(*rows)), text, recipe.data.device_batch)
+        return evaluate(trainer.nats, text, recipe.data.device_batch, self.backend.numpy)
 
     def prefetch(self, batches: Iterator, micro_batches: int = 1) -> Generator:
         """`batches` drawn ahead of need and on the device: (inputs, targets, epoch); all of a step are kept ready."""

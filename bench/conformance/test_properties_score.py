@@ -125,3 +125,24 @@ def test_a_score_adds_up_every_window_once_in_float64(rows, windows, tokens, see
     assert score.nats == np.sum((costs[targets] + inputs)[targets >= 0])
     assert (score.bytes, score.tokens) == (123, np.sum(targets >= 0))
     assert set(shapes) == {(rows, tokens)}, "one shape, hence one compilation"
+
+
+@pytest.mark.parametrize("windows", [0, 1, 2, 5, 6])
+def test_a_group_is_read_once_the_next_is_under_way(windows):
+    """So a device works on the next one, while the host looks at what it has."""
+    told = []
+
+    def nats(inputs, targets):
+        told.append(("begun", int(inputs[0, 0])))
+        return inputs[:, 0]
+
+    def numpy(x):
+        told.append(("read", int(x[0])))
+        return x
+
+    ones = np.ones((windows, 3), np.int64)
+    inputs = np.arange(windows)[:, None] * ones
+    assert scoring.evaluate(nats, evaluation.Windows(inputs, ones, 9), 2, numpy).nats == sum(range(windows))
+    begun = [("begun", start) for start in range(0, windows, 2)]
+    read = [("read", start) for start in range(0, windows, 2)]
+    assert told == [*begun[:1], *(x for pair in zip(begun[1:], read, strict=False) for x in pair), *read[-1:]]

@@ -72,7 +72,9 @@ def test_at_first_each_sample_is_waited_for(machine, which):
 
 
 @frameworks
-@pytest.mark.parametrize(("launches_s", "rest_s"), [((1.0, 1e-4), 1e-3), ((1e-4, 1.0, 0.01), 0.0), ((1.0,), LONGEST_S)])
+@pytest.mark.parametrize(
+    ("launches_s", "rest_s"), [((1.0, 1e-4), 1e-3), ((1e-4, 1.0, 1e-4), 1e-3), ((1.0,), LONGEST_S)]
+)
 def test_a_launch_that_was_slow_once_is_not_waited_for(machine, which, launches_s, rest_s):
     """The quickest counts; where there is but a slow one, the rest has an end."""
     timer = Clock()
@@ -92,7 +94,7 @@ def test_a_row_knows_nothing_of_the_launches_before_it(machine, which):
     with ahead(timer, machine, which, 1e-3, 1e-5):
         assert machine.rested_s > 9e-3
     with ahead(timer, machine, which, 1e-6, 1e-5):
-        assert machine.rested_s < 1e-4
+        assert machine.rested_s < 1e-3
 
 
 @frameworks
@@ -101,17 +103,6 @@ def test_ahead_it_tells_of_the_sample_before(machine, which):
     with ahead(timer, machine, which, 1e-4, 5e-4):
         found = [sample_s(timer, machine, 1e-4, device_s) for device_s in (1e-3, 2e-3, 3e-3)]
     assert found == pytest.approx([5e-3, 10e-3, 20e-3], rel=0.03)
-
-
-@frameworks
-def test_a_device_that_is_slower_than_its_host_never_rests(machine, which):
-    timer = Clock()
-    with ahead(timer, machine, which, 1e-4, 1e-3):
-        free_s = machine.free_s
-        for _ in range(20):
-            sample_s(timer, machine, 1e-4, 1e-3)
-        assert machine.free_s == pytest.approx(free_s + 20 * 10e-3, rel=0.002)  # and stamps
-        assert machine.rested_s == 0
 
 
 @frameworks
@@ -174,26 +165,24 @@ def test_a_row_may_go_on_without_a_rest(machine, which):
 
 
 @frameworks
-@pytest.mark.parametrize("host_s", [0.3e-3, 0.4e-3, 0.7e-3])
-def test_a_device_rests_for_half_a_sample_or_not_at_all(machine, which, host_s):
-    """Until it is late: then it rests in any case."""
+@pytest.mark.parametrize(("host_s", "rest_s"), [(1e-5, 10e-3), (0.3e-3, 10e-3), (0.9e-3, 10e-3), (2e-3, 30e-3)])
+def test_a_device_rests_for_as_long_as_it_works_or_as_launching_asks(machine, which, host_s, rest_s):
     timer = Clock()
     with ahead(timer, machine, which, host_s, 1e-3):
-        for late, rests in ((False, host_s > 0.35e-3), (True, True)):
-            assert not late or timer.fewer(10) == 10
-            rested_s = machine.rested_s
-            _, *found = [sample_s(timer, machine, host_s, 1e-3) for _ in range(8)]
-            assert found == pytest.approx([10e-3] * 7)
-            assert 35e-3 * rests <= machine.rested_s - rested_s <= 70e-3 * rests  # a GPU's ticks are longer
+        rested_s = machine.rested_s
+        _, *found = [sample_s(timer, machine, host_s, 1e-3) for _ in range(8)]
+        assert found == pytest.approx([10e-3] * 7)
+        rested_s = (machine.rested_s - rested_s) / 8
+        assert 0.9 * rest_s < rested_s < 1.6 * rest_s  # a GPU's ticks are longer
 
 
 @frameworks
 def test_a_launch_that_is_slow_behind_a_queue_only_is_seen(machine, which):
-    """By itself it is quick enough for a device that never rests."""
+    """By itself it is quick enough for a device that rests as long as it works."""
     timer = Clock()
-    with ahead(timer, machine, which, 0.3e-3, 1e-3):
+    with ahead(timer, machine, which, 0.4e-3, 1e-3):
         for late in (True, False):
-            found = [sample_s(timer, machine, 1.3e-3, 1e-3) for _ in range(8)]
+            found = [sample_s(timer, machine, 2.8e-3, 1e-3) for _ in range(8)]
             assert timer.late == late
             assert not late or timer.fewer(10) == 10
         assert found[-1] == pytest.approx(10e-3)
@@ -214,18 +203,18 @@ def test_a_rest_is_that_of_so_many_calls(machine, which):
 @frameworks
 def test_what_is_launched_more_slowly_than_by_itself_rests_longer(machine, which):
     timer = Clock()
-    with ahead(timer, machine, which, 1e-3, 1e-4):
+    with ahead(timer, machine, which, 5e-4, 1e-4):
         calls, asked = 10, []
         while timer.rests:
-            for _ in range(3):
-                timer.timed([lambda: machine.launch(5e-3, 1e-4)] * calls, machine.wait)
+            for _ in range(8):
+                timer.timed([lambda: machine.launch(7e-3, 1e-4)] * calls, machine.wait)
             if not timer.late:
                 break
             asked.append(calls)
             calls = timer.fewer(calls)
         assert asked[:2] == [10, 10] and 1 < calls < 10 and timer.rests
         start_s = timer.read()
-        timer.timed([lambda: machine.launch(5e-3, 1e-4)] * calls, machine.wait)
+        timer.timed([lambda: machine.launch(7e-3, 1e-4)] * calls, machine.wait)
         assert timer.read() - start_s == pytest.approx(calls * 1e-4)
 
 

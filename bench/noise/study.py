@@ -115,13 +115,13 @@ class Stand:
         meter = Meter(lambda: sensors.read(self.backend.name))
         nats: list[np.ndarray] = []
 
-        def row_nats(inputs, targets):
-            nats.append(self.backend.numpy(trainer.nats(inputs, targets)))
+        def kept(row_nats):
+            nats.append(self.backend.numpy(row_nats))
             return nats[-1]
 
         def score():
             nats.clear()
-            return evaluate(row_nats, self.scoring, data.device_batch)
+            return evaluate(trainer.nats, self.scoring, data.device_batch, kept)
 
         with closing(self.subject.prefetch(source, recipe.accumulation())) as ahead:
             run = train(

@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return backend.numpy(trainer.nats(inputs, targets))
 
     def score():
-        return evaluate(nats, windows(prepared, recipe.model.sequence_len), ROWS)
+        return evaluate(trainer.nats, windows(prepared, recipe.model.sequence_len), ROWS, backend.numpy)
 
     run, ours = trained(trainer, recipe, prepared, backend, score), score()
     if run.failure:

@@ -2,12 +2,12 @@
 
 A GPU works off a queue. Where launching takes longer than the work, the wall times the host: on an H200 the gradients
 of attention took 0.53 to 1.0 ms, as Python pleased. In training the host is ahead, so here it is too: while the device
-works on one sample the next is queued, and where that is not time enough, the device is told to rest before. But power
-lets a device that has rested be quicker: at commit e9d0f85 a model's gradients took an H200 31 ms between rests,
-and up to 35 of a whole step; at 3029dea cross-entropy took 1.72 ms where a third of the time was a rest or more, and
-1.84 without. A host is quicker or slower from visit to visit, and must not decide which of the two a visit meets: where
-launching takes a third of a sample or more there is a rest of half a sample at least, and elsewhere none. MPS and Metal
-have nothing that waits so.
+works on one sample the next is queued, and before each the device rests, long enough for that.
+
+Power lets a device that has rested be quicker: at commit bace8e3 products of 4096 took MLX on an H200 0.179 ms behind a
+rest of half a sample or more, and 0.204 without; cross-entropy 1.69 and 1.79. A host is quicker or slower from visit to
+visit, and must not decide which of the two a visit meets: every row rests for as long as it works, at least, but for
+those whose launches no queue holds. MPS and Metal have nothing that waits so.
 
 Test with `pytest -m meta bench/meta/test_clock.py`.
 """
@@ -18,10 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-AHEAD = 2.0  # time to launch, in what launching took by itself
-NEAR = 0.35  # of a sample: what is launched in less needs no rest. On an H200 most rows take less than 0.2 or over 0.5
-RESTED = 1.5  # of a sample: it and a rest at least
-LONGER, LONGER_S = 4, 0.05  # times a rest, where it was not long enough; up to which, with its sample
+AHEAD = 2.0  # what a rest and its sample take, in what launching or the sample takes by itself
+LONGER, LONGER_S = 4, 0.05  # times that, where it was not time enough to launch; up to which
 LONGEST_S = 0.5  # of a rest: a launch that is longer is not launching alone, and a rest's nanoseconds are 32 bits
 WALL, DEVICE = "wall", "device"
 
@@ -39,8 +37,7 @@ class Clock:
 
     def _forget(self) -> None:
         self.ahead = False  # whether the next sample is queued while one runs
-        self._rest = AHEAD  # with its sample, in what launching takes by itself
-        self._rests_from = NEAR  # of a sample
+        self._time = AHEAD  # to launch, in what it takes by itself
         self.late = False  # whether it began with the sample last read before all of it was queued
         self._before = None
         self._call_s, self._launch_s = 0.0, math.inf  # of one call, the last and the quickest
@@ -58,23 +55,21 @@ class Clock:
     @property
     def rests(self) -> bool:
         """Whether the device is ever told to."""
-        return self._rest > 0
+        return self._time > 0
 
     def fewer(self, calls: int) -> int:
         """How many of `calls` to queue, where so many were late and the device `rests`.
 
-        First it rests in any case, then longer, where that is not too long, and only then there are fewer calls. Where
-        one call still does not fit, the device begins before, and goes on without a rest.
+        First it rests longer, where that is not too long, and only then there are fewer calls. Where one still does not
+        fit, the device begins before all is queued, and goes on without a rest.
         """
-        longer = LONGER * self._rest
-        if self._rests_from:
-            self._rests_from = 0.0
-        elif longer * calls * self._launch_s <= LONGER_S:
-            self._rest = longer
+        longer = LONGER * self._time
+        if longer * calls * self._launch_s <= LONGER_S:
+            self._time = longer
         elif calls > 1:
             calls //= 2
         else:
-            self._rest = 0.0
+            self._time = 0.0
         return calls
 
     @contextmanager
@@ -125,10 +120,9 @@ class Clock:
         self._call_s = sample_s / calls
 
     def _rest_s(self, calls: int) -> float:
-        launch_s, sample_s = calls * self._launch_s, calls * self._call_s
-        if not self.rests or launch_s < self._rests_from * sample_s:
-            return 0.0
-        return min(max(self._rest * launch_s, RESTED * sample_s) - sample_s, LONGEST_S)
+        sample_s = calls * self._call_s
+        time_s = max(self._time * calls * self._launch_s, AHEAD * sample_s)
+        return min(time_s - sample_s, LONGEST_S) if self.rests else 0.0
 
 
 class Torch:

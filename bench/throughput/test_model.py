@@ -138,18 +138,19 @@ def test_step(request, measured, trained):
 
 @pytest.mark.parametrize("updating", ("muon", "adamw", "optimizer"), indirect=True)
 def test_optimizer(measured, updating):
-    """One rule's groups of the whole model alone, or all of them, from gradients on the device."""
+    """One rule's groups of the whole model alone, or all of them, from their gradients on the device."""
     rule, one = updating
     backend, recipe = one.subject.backend, one.recipe
 
     def build():
-        trainer, shapes = one.trainer, recipe.model.shapes()
+        trainer = one.trainer
+        names = [name for group in trainer.groups for name in group.names]
+        shapes = {name: recipe.model.shapes()[name] for name in names}
         trainer.load(one.start)  # after 306 steps at one rate bfloat16 holds embeddings that no step moves
         rates = trainer.rates(one.hyper)
         sets = drawn(backend, "float32", *shapes.values())
         grads = [({name: 1e-3 * draw for name, draw in zip(shapes, one_set, strict=True)},) for one_set in sets]
         backend.sync(grads)
-        names = [name for group in trainer.groups for name in group.names]
         before = {name: backend.numpy(trainer.params[name]) for name in names}
 
         def call(grads):
@@ -171,7 +172,7 @@ def test_optimizer(measured, updating):
             inputs=grads,
             flop=_flop(trainer.groups, shapes),
             # Read parameter, gradient and both moments, write all but the gradient.
-            bytes=7 * 4 * sum(prod(shapes[name]) for name in names),
+            bytes=7 * 4 * sum(map(prod, shapes.values())),
             check=check,
         )
 
@@ -196,7 +197,7 @@ def test_evaluation(measured, trained, bench_sizes):
     texts = [(Windows(*rng.integers(0, recipe.model.vocab_size, size), 1),) for _ in range(2)]
 
     def call(text):
-        return evaluate(lambda *rows: backend.numpy(trained.trainer.nats(*rows)), text, recipe.data.device_batch).nats
+        return evaluate(trained.trainer.nats, text, recipe.data.device_batch, backend.numpy).nats
 
     case = trained.case("evaluation", call, texts, 1 / 3, prod(size[1:]), waits=True)
     measured(lambda: case, backend)

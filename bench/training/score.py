@@ -122,7 +122,7 @@ def run(job: Job, console: Console, journal: Journal | None = None) -> tuple[Rec
         return job.backend.numpy(trainer.nats(inputs, targets))
 
     def score():
-        return evaluate(nats, scoring, recipe.data.device_batch)
+        return evaluate(trainer.nats, scoring, recipe.data.device_batch, job.backend.numpy)
 
     console.print(f"warm after {warmup.seconds:.1f} s ({compile_s:.1f} s of compiling); scoring the start")
     if often := forecast(recipe, job.pace, step_s, prepared.tokens("train")):

@@ -83,8 +83,10 @@ class Trainer:
         return self._compiled_update(grads, rates)
 
     def nats(self, inputs, targets):  # 2 x (B, T) -> (B,) float32
-        """Each row's sum over targets that are not -1, on the device."""
-        return self.model.nats(self._tokens(inputs), self._tokens(targets))
+        """Each row's sum over targets that are not -1, on the device; does not wait for it."""
+        nats = self.model.nats(self._tokens(inputs), self._tokens(targets))
+        mx.async_eval(nats)
+        return nats
 
     def logits(self, tokens):  # (B, T) -> (B, T, V) float32
         """Softcapped, on the device."""

@@ -85,7 +85,7 @@ class Trainer:
 
     @torch.no_grad()
     def nats(self, inputs, targets):  # 2 x (B, T) -> (B,) float32
-        """Each row's sum over targets that are not -1, on the device."""
+        """Each row's sum over targets that are not -1, on the device; does not wait for it."""
         return self.model.nats(self._tokens(inputs), self._tokens(targets))
 
     @torch.no_grad()
