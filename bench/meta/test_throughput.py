@@ -272,6 +272,29 @@ def test_what_is_above_the_roof_noisy_or_slowed_is_flagged():
     assert table.position(quiet, None) is None and "-" in table.line(quiet, None)
 
 
+def test_a_product_that_rested_lifts_the_roof_of_its_backend_and_precision(capsys):
+    """The ceiling is sustained, at 1e9 FLOP/s."""
+    product = {"precision": "float32", "observed": "float32", "shape": (10, 10, 10), "seconds": 2e-6}
+    rest = {"copy_bytes": None, "copy_s": None, "launch_s": None, "sync_s": None}
+    ceiling = Ceiling.model_validate({"measured_utc": "2026-11-21T07:42:30Z", "products": (product,), **rest})
+    best, other, late, wall, elsewhere, half = (saved.Row.of(entry(name, [1.6] * 20)) for name in ["gemm"] * 5 + ["x"])
+    rows = [
+        replace(best, clock="device"),
+        replace(other, clock="device", precision="bfloat16", samples_s=(0.1,)),
+        replace(late, clock="device", shape="9", late=0.6, samples_s=(0.2,)),
+        replace(wall, shape="10", samples_s=(0.3,)),
+        replace(elsewhere, clock="device", backend="mlx-metal", samples_s=(0.4,)),
+        replace(half, samples_s=(1.6,)),
+    ]
+    table.show(rows, SimpleNamespace(write_line=print), {"mlx-cpu": ceiling, "mlx-metal": None})
+    lines = capsys.readouterr().out.splitlines()
+    shares = sorted(line.split(" compute")[0].split()[-1] for line in lines if " compute" in line)
+    assert shares == ["100%", "267%", "400%", "50%"]
+    assert sum("above the roof" in line for line in lines) == 2
+    lower = [replace(best, clock="device", samples_s=(2.0,))]
+    assert table.lifted(ceiling, lower, "mlx-cpu") == table.lifted(ceiling, [], "mlx-cpu") == ceiling
+
+
 @pytest.mark.parametrize("exponent", [1.0, 2.0, 2.7])
 def test_a_known_exponent_is_recovered(exponent):
     rng = np.random.default_rng(1)

@@ -27,6 +27,7 @@ PATIENCE = 2  # times as many samples, and the time for them, where a core of th
 KEPT_ELEMENTS = 2**14  # of each output, evenly spread, are compared with those from before the timing
 # Between two calls on the same inputs only the order of sums may differ, by atomics or another kernel.
 INTEGERS = "integers"  # the precision of data
+PRODUCT = "gemm"  # the operation that reaches the roof
 ALLOWED = {"float32": 2.0**-12, "bfloat16": 2.0**-5, INTEGERS: 0.0}
 
 

@@ -56,7 +56,7 @@ GPU = Sizes(
     stacks=((32, 512, 512), (8, 2048, 512)),
     evaluation_rows=128,
     budget_s=0.6,
-    settle_s=0.25,
+    settle_s=0.15,
 )
 GPU_FULL = replace(
     GPU,

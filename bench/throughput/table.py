@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 
 from bench.ceiling import Position, roofline
-from bench.throughput.clock import WALL
+from bench.throughput.case import PRODUCT
+from bench.throughput.clock import DEVICE, WALL
 from bench.throughput.compare import interval
 from bench.throughput.saved import Row
 from bench.verdict import LEAST
-from reports.ceiling import Ceiling
+from reports.ceiling import Ceiling, Product
 from reports.flags import BUSY, slow_stretches
 
 NOISY = 0.05  # an interval of the median wider than this share of it, on either side, is flagged
@@ -20,9 +21,27 @@ HEADER = f"{'operation':<31}{'shape':<19}{'precision':<10}{'backend':<11}{'media
 
 def show(rows: Iterable[Row], reporter, ceilings: Mapping[str, Ceiling | None]) -> None:
     """One line a row, the backends of one operation beneath each other."""
+    rows = list(rows)
+    roofs = {name: ceiling and lifted(ceiling, rows, name) for name, ceiling in ceilings.items()}
     reporter.write_line(f"{HEADER}{'roofline':>15}{'peak':>12}  flags")
     for row in sorted(rows, key=lambda row: row.key):
-        reporter.write_line(line(row, position(row, ceilings.get(row.backend))))
+        reporter.write_line(line(row, position(row, roofs.get(row.backend))))
+
+
+def lifted(ceiling: Ceiling, rows: Iterable[Row], backend: str) -> Ceiling:
+    """The ceiling's products are sustained, and power lets a device that has rested be quicker: the best of `rows`."""
+    rested = [
+        row
+        for row in rows
+        if row.backend == backend and row.operation == PRODUCT and row.clock == DEVICE and not row.queued_late
+    ]
+
+    def quickest(product: Product) -> Product:
+        rates = (row.flop / median(row.samples_s) for row in rested if row.precision == product.precision)
+        lift = max(1.0, max(rates, default=0.0) / product.flop_per_s)
+        return product.model_copy(update={"seconds": product.seconds / lift})
+
+    return ceiling.model_copy(update={"products": tuple(map(quickest, ceiling.products))})
 
 
 def position(row: Row, ceiling: Ceiling | None) -> Position | None:
@@ -61,7 +80,7 @@ def flags(row: Row, place: Position | None) -> list[str]:
     found += ["slow stretch"] if slow_stretches(row.samples_s) else []
     found += [f"others busy {row.background:.0%}"] if row.background and row.background > BUSY else []
     found += ["throttled"] if row.throttled else []
-    if place and place.share > 1:
+    if place and round(place.share, 2) > 1:
         found.append("above the roof")
     return found
 

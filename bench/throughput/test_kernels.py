@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 import pytest
 
-from bench.throughput.case import Case
+from bench.throughput.case import PRODUCT, Case
 from bench.throughput.draws import drawn
 from bench.throughput.kernel import as_trained, with_gradients
 from bench.throughput.plugin import shapes
@@ -53,7 +53,7 @@ def test_gemm(subject, measured, shape):
     two = [(n, n), (n, n)]
     measured(
         lambda: cased(
-            subject.backend, precision, "gemm", lambda a, b: a @ b, two, "forward", shape=label(n, n, n), **work
+            subject.backend, precision, PRODUCT, lambda a, b: a @ b, two, "forward", shape=label(n, n, n), **work
         ),
         subject.backend,
     )
