@@ -13,7 +13,7 @@ from typing import ClassVar
 import pytest
 
 from bench.throughput import case
-from bench.throughput.cores import taking_turns
+from bench.throughput.cores import pace_s, taking_turns
 
 pytestmark = pytest.mark.meta
 ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
@@ -129,6 +129,44 @@ def test_rows_that_one_core_decides_take_turns(name, waits, precision, moves):
         turn()
         assert (len(os.sched_getaffinity(0)) == 1) == moves
     assert os.sched_getaffinity(0) == ALLOWED
+
+
+@pytest.mark.parametrize("precision", ["integers", "bfloat16"])
+def test_what_one_core_takes_is_saved_with_its_pace(precision, monkeypatch):
+    """One for every sample, taken just before it."""
+    told = []
+
+    class Benchmark:
+        extra_info: ClassVar[dict] = {}
+
+        @staticmethod
+        def pedantic(target, setup, rounds):
+            told.clear()
+            for _ in range(5):
+                target(*setup()[0])
+
+    def pace_s():
+        told.append("pace")
+        return float(len(told))
+
+    monkeypatch.setattr(case, "pace_s", pace_s)
+    made = case.Case(
+        operation="",
+        shape="",
+        precision=precision,
+        call=lambda: told.append("call") or [1.0],
+        inputs=[()],
+        waits=True,
+        check=lambda output: None,
+    )
+    case.run(made, Benchmark, None, 1e-3, 0.0, first=False)
+    paced = precision == "integers"
+    assert told == (["pace", "call"] if paced else ["call"]) * 5
+    assert Benchmark.extra_info["paces_s"] == ([1.0, 3.0, 5.0, 7.0, 9.0] if paced else [])
+
+
+def test_a_pace_is_some_of_a_cores_time():
+    assert 1e-5 < pace_s() < 0.1
 
 
 @several

@@ -15,8 +15,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench.throughput",
         description="Compare two saved runs of `pytest -m bench`, row by row: the ratio of their quick tenths, its "
-        f"interval, and SAME (within {APART:.0%}; {APART_HOST:.0%} where a core of the host prepares data), FASTER, "
-        "SLOWER or CANNOT TELL.",
+        f"interval, and SAME (within {APART:.0%}; {APART_HOST:.0%} where a core of the host prepares data, in what that "
+        "core took for a fixed piece of Python), FASTER, SLOWER or CANNOT TELL.",
     )
     parser.add_argument("old", type=Path, metavar="OLD.json", help="as the run printed: raw samples")
     parser.add_argument("new", type=Path, metavar="NEW.json", help="the same, later or with other code")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bench.throughput.clock import CLOCK, DEVICE
-from bench.throughput.cores import taking_turns
+from bench.throughput.cores import pace_s, taking_turns
 from bench.throughput.memory import peak_of
 
 SAMPLE_S, SHORT = 0.02, 1 / 8  # a call that is no longer than this share of a visit is timed again
@@ -93,7 +93,7 @@ def run(case: Case, benchmark, backend, budget_s: float, settle_s: float, first:
 
 def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, settle_s: float, turn) -> None:
     """The samples of a visit. Raises WrongOutput where the last output is not the one `expected` of its inputs."""
-    case, taken = target.case, count()
+    case, taken, paces_s = target.case, count(), []
     patience = PATIENCE if target.hosts else 1
     call_s = target.seconds(case.inputs[:1])
     if call_s < SHORT * budget_s:
@@ -102,6 +102,8 @@ def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, 
 
     def rotated():
         turn()
+        if case.precision == INTEGERS:
+            paces_s.append(pace_s())
         first = next(taken) * calls
         return ([case.inputs[(first + i) % len(case.inputs)] for i in range(calls)],), {}
 
@@ -113,9 +115,10 @@ def _sample(target: "Target", benchmark, expected: list[list], budget_s: float, 
     rounds = int(np.clip(max(fitting, min(patience * ENOUGH, STRETCHED * fitting)), 1, MOST))
     benchmark.extra_info |= {"calls": calls, "clock": CLOCK.kind}
     target.late.clear()
+    paces_s.clear()
     try:
         benchmark.pedantic(target.of, setup=rotated, rounds=rounds)
-        benchmark.extra_info["late"] = sum(target.late) / len(target.late)
+        benchmark.extra_info |= {"late": sum(target.late) / len(target.late), "paces_s": paces_s}
         if case.check:
             case.check(target.output)
         else:

@@ -15,9 +15,12 @@ from bench.verdict import APART, CANNOT_TELL, FASTER, SAME, SLOWER, Comparison, 
 
 LEVEL = 0.95
 # What two sessions may differ by in preparing data, which a core of the host does: all cores of a machine are quicker
-# for minutes, as their neighbours please. Four sessions at commit 6be7aae on one lent machine differed by up to 11 %,
-# and 12 of 13 intervals of pairs of their rows were within this.
+# for minutes, as their neighbours please. Of 63 intervals between rows of equal sessions on five lent machines, in
+# seconds, 48 were within this.
 APART_HOST = 0.15
+# Of samples in the pace of their core, which slows with them. Of 84 intervals between rows of eight equal sessions on
+# two shared cores, 54 of the quick quarters are within APART_HOST, 44 of the medians, and 7 of quick tenths in seconds.
+PACED = 0.25
 
 
 def interval(row: Row) -> tuple[float, float]:
@@ -30,11 +33,14 @@ def interval(row: Row) -> tuple[float, float]:
 def compare(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> dict[tuple, Comparison]:
     """New against old for each row that both runs have, timed by the same clock."""
     both = ((key, old[key], new[key]) for key in sorted(old.keys() & new.keys()))
-    return {
-        key: independent(a.samples_s, b.samples_s, (a.visits, b.visits), apart(key), machine(a, b))
-        for key, a, b in both
-        if a.clock == b.clock
-    }
+    return {key: _compared(a, b, apart(key)) for key, a, b in both if a.clock == b.clock}
+
+
+def _compared(a: Row, b: Row, apart: float) -> Comparison:
+    visits = (a.visits, b.visits)
+    if a.in_paces and b.in_paces and a.host and a.host == b.host:
+        return independent(a.in_paces, b.in_paces, visits, apart, share=PACED)
+    return independent(a.samples_s, b.samples_s, visits, apart, machine(a, b))
 
 
 def machine(old: Row, new: Row) -> float:

@@ -1,18 +1,33 @@
-"""The host's cores in turn, for work that one thread does.
+"""The host's cores in turn, for work that one thread does, and how quick each is at the moment.
 
 A core whose neighbour is busy is slow, and the system leaves a thread where it is: on a lent machine packing took 7.3
-to 7.9 ms on four of ten cores and 10 to 13 on the others, each for as long as a visit. Sessions are compared by their
-quick samples, so every visit asks many cores. macOS lets no program choose.
+to 7.9 ms on four of ten cores and 10 to 13 on the others, each for as long as a visit. So every visit asks many cores.
+macOS lets no program choose. And all of them are quicker or slower for minutes: see `pace_s`.
 
 Test with `pytest -m meta bench/meta/test_cores.py`.
 """
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+
+LOOPS = 20_000  # a millisecond of Python
+
+
+def pace_s() -> float:
+    """Seconds of a fixed piece of Python, which the core that runs this takes at the moment.
+
+    On two shared cores the quick tenths of packing, tokenising and loading varied by 12 to 15 % (one standard
+    deviation) over stretches of four visits in 15 minutes, and their medians in units of this by 3.0, 3.3 and 5.4 %.
+    """
+    start_s, total = time.perf_counter(), 0
+    for i in range(LOOPS):
+        total += i & 7
+    return time.perf_counter() - start_s
 
 
 @contextmanager

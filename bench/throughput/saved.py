@@ -41,6 +41,8 @@ class Row:
     visits: int = 1  # stretches of the session that the samples were taken in
     clock: str = WALL
     probes_s: Mapping[tuple, float] = field(default_factory=dict)  # the quickest of each product that probed its device
+    paces_s: tuple[float, ...] = ()  # of the core, just before each sample that one core takes
+    host: tuple[str, str] | None = None  # the CPU and the Python that a pace is one of
     late: float = 0.0  # share of a visit's samples, the most of any, that were not queued before the device began
 
     @classmethod
@@ -50,16 +52,31 @@ class Row:
         samples_s = tuple(float(sample) / told["calls"] for sample in benchmark["stats"]["data"])
         if not samples_s or not all(math.isfinite(sample) and sample > 0 for sample in samples_s):
             raise ValueError("its samples are not all seconds above 0")
+        paces_s = tuple(float(pace_s) for pace_s in told.get("paces_s", ()))
+        if len(paces_s) not in (0, len(samples_s)) or not all(math.isfinite(one) and one > 0 for one in paces_s):
+            raise ValueError("its paces are not all seconds above 0, one a sample")
         names = ("backend", "operation", "shape", "precision")
         work = {name: told[name] for name in ("flop", "bytes", "tokens", "peak_bytes")}
         around = {name: told.get(name) for name in ("throttled", "background")}
-        timed = {"samples_s": samples_s, "clock": str(told.get("clock", WALL)), "late": float(told.get("late", 0.0))}
+        timed = {
+            "samples_s": samples_s,
+            "paces_s": paces_s,
+            "clock": str(told.get("clock", WALL)),
+            "late": float(told.get("late", 0.0)),
+        }
         return cls(**{name: str(told[name]) for name in names}, **work, **around, **timed)
 
     @property
     def queued_late(self) -> bool:
         """Whether the host's speed may be in what the device's clock says: more than LATE of a visit's samples."""
         return self.late > LATE
+
+    @property
+    def in_paces(self) -> tuple[float, ...]:
+        """Each sample in what its core took beside it for the same piece of Python; () where that is not known."""
+        if len(self.paces_s) != len(self.samples_s):
+            return ()
+        return tuple(sample / pace for sample, pace in zip(self.samples_s, self.paces_s, strict=True))
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -73,14 +90,22 @@ def load(path: Path) -> dict[tuple, Row]:
         if path.stat().st_size > LARGEST_BYTES:
             raise ValueError(f"it is larger than {LARGEST_BYTES} bytes")
         document = json.loads(path.read_text("utf-8"))
-        rows, probes_s = merged(map(Row.of, document["benchmarks"])), _probes_s(document)
+        rows, probes_s, host = merged(map(Row.of, document["benchmarks"])), _probes_s(document), _host(document)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; name a file of `pytest -m bench`") from None
     except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ValueError(f"{path} is no saved run ({error}); name a file of `pytest -m bench`") from None
     if not rows:
         raise ValueError(f"{path} holds no benchmark; name another file of `pytest -m bench`")
-    return {key: replace(row, probes_s=_of_device(row.backend, probes_s)) for key, row in rows.items()}
+    return {key: replace(row, probes_s=_of_device(row.backend, probes_s), host=host) for key, row in rows.items()}
+
+
+def _host(document: dict[str, Any]) -> tuple[str, str] | None:
+    for one in document.get("machine_info", {}).get("backends", {}).values():
+        cpu, python = (one.get(part, {}).get(name) for part, name in (("hardware", "cpu"), ("software", "python")))
+        if cpu and python:
+            return str(cpu), str(python)
+    return None
 
 
 def _probes_s(document: dict[str, Any]) -> dict[tuple, float]:
@@ -113,6 +138,7 @@ def merged(visits: Iterable[Row]) -> dict[tuple, Row]:
             rows[visit.key] = replace(
                 row,
                 samples_s=row.samples_s + visit.samples_s,
+                paces_s=row.paces_s + visit.paces_s,
                 visits=row.visits + visit.visits,
                 late=max(row.late, visit.late),
                 throttled=row.throttled or visit.throttled,
