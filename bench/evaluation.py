@@ -3,6 +3,7 @@
 Test with `pytest -m fast bench/conformance/test_bpb.py`.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -18,7 +19,7 @@ def evaluate(nats: Callable, text: Windows, rows: int, numpy: Callable = np.asar
     The last group is filled up with rows that score nothing: one shape, hence one compilation. Sums are in float64.
     """
     under_way = (nats(*group) for group in _groups(text, rows))
-    total = sum(float(np.sum(numpy(x), dtype=np.float64)) for x in _one_behind(under_way))
+    total = math.fsum(np.sum(numpy(x), dtype=np.float64) for x in _one_behind(under_way))
     return BitsPerByte(nats=total, bytes=text.total_bytes, tokens=int(np.sum(text.targets >= 0)))
 
 

@@ -34,7 +34,7 @@ LEAST = 16
 
 @dataclass(frozen=True)
 class Comparison:
-    """B against A: `ratio` of median seconds (above 1: B takes longer), its interval, and both sides' raw samples."""
+    """B against A: `ratio` of medians or other quantiles (above 1: B takes longer), its interval, and the samples."""
 
     ratio: float
     low: float

@@ -15,7 +15,7 @@ from bench.meta.command import PYTEST, only_line, run
 from bench.scaling.law import fit
 from bench.throughput import __main__ as command
 from bench.throughput import case, plugin, saved, sizes, table
-from bench.throughput.compare import compare, machine, summary
+from bench.throughput.compare import compare, machine, summary, unlike_machines
 from reports.ceiling import Ceiling
 
 pytestmark = pytest.mark.meta
@@ -185,7 +185,7 @@ def test_only_probes_that_are_alike_are_compared(tmp_path):
 class Session:
     """A saved session of one row that a core takes, which is as quick as the core was: by turns, of two speeds."""
 
-    cpu, python, paced = "a CPU", "3.12.3", True
+    cpu, python, paced, probe_s = "a CPU", "3.12.3", True, 1.0
 
     def __init__(self, path, work: float, slowness: float, **told):
         vars(self).update(told)
@@ -194,7 +194,8 @@ class Session:
         row = entry("packing", work * 9 * paces_s)
         row["extra_info"] |= {"precision": "integers"} | ({"paces_s": paces_s.tolist()} if self.paced else {})
         unsaid = {"torch-cpu": {"hardware": {}}}
-        backends = unsaid | {"mlx-cpu": {"hardware": {"cpu": self.cpu}, "software": {"python": self.python}}}
+        of_one = {"hardware": {"cpu": self.cpu}, "software": {"python": self.python}}
+        backends = unsaid | {"mlx-cpu": of_one | {"state": {"probes": [probe(self.probe_s)]}}}
         path.write_text(json.dumps({"benchmarks": [row], "machine_info": {"backends": backends}}))
         self.rows = saved.load(path)
 
@@ -212,6 +213,7 @@ class Session:
         (1.0, 1.4, {"python": "3.13.0"}, "SLOWER"),
         (1.0, 1.4, {"cpu": "another"}, "SLOWER"),
         (1.0, 1.4, {"cpu": None}, "SLOWER"),
+        (1.3, 1.0, {"probe_s": 1.4}, "SLOWER"),
     ],
 )
 def test_what_a_core_does_is_compared_in_its_own_pace(work, slowness, told, verdict, tmp_path):
@@ -221,11 +223,30 @@ def test_what_a_core_does_is_compared_in_its_own_pace(work, slowness, told, verd
         Session(tmp_path / "new.json", work, slowness, **told).rows,
     )
     (found,) = compare(old, new).values()
-    assert found.verdict == verdict
+    assert found.verdict == verdict and not list(unlike_machines(old, new))
     assert found.ratio == pytest.approx(work * (slowness if told else 1.0), rel=0.02)
 
 
-@pytest.mark.parametrize("paces_s", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("inf")]])
+@pytest.mark.parametrize("told", [{"paced": False}, {"cpu": None}, {"python": None}])
+def test_where_neither_session_knows_its_pace_seconds_are_compared(told, tmp_path):
+    old, new = (Session(tmp_path / f"{slowness}.json", 1.0, slowness, **told).rows for slowness in (1.0, 1.4))
+    assert [found.verdict for found in compare(old, new).values()] == ["SLOWER"]
+    mixed = Session(tmp_path / "mixed.json", 1.0, 1.0).rows
+    assert [found.verdict for found in compare(mixed, new).values()] == ["SLOWER"]
+    assert [found.verdict for found in compare(new, mixed).values()] == ["FASTER"]
+
+
+def test_what_was_compared_in_a_pace_says_so(tmp_path, capsys):
+    old, new, other = tmp_path / "old.json", tmp_path / "new.json", tmp_path / "other.json"
+    for path, told in ((old, {}), (new, {}), (other, {"python": "3.13.0"})):
+        Session(path, 1.0, 1.0, **told)
+    for path, said in ((new, True), (other, False)):
+        command.main([str(old), str(path)])
+        output = capsys.readouterr().out
+        assert "SAME within 15%" in output and ("in the pace of its core" in output) == said
+
+
+@pytest.mark.parametrize("paces_s", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")], [1.0, 1e8]])
 def test_paces_that_are_no_seconds_or_not_one_a_sample_are_refused(paces_s):
     row = entry("packing", [1.0, 1.0])
     row["extra_info"]["paces_s"] = paces_s
@@ -302,7 +323,7 @@ def test_what_is_no_saved_run_is_one_line(text, tmp_path, capsys):
     assert "name a" in capsys.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.parametrize("samples", [[0.0], [-1.0], [float("nan")], []])
+@pytest.mark.parametrize("samples", [[0.0], [-1.0], [float("nan")], [1e300], [1e-300], []])
 def test_samples_that_are_no_seconds_are_refused(samples):
     with pytest.raises(ValueError, match="not all seconds above 0"):
         saved.Row.of(entry("gemm", samples))
@@ -343,13 +364,18 @@ def test_a_product_that_rested_lifts_the_roof_of_its_backend_and_precision(capsy
         replace(late, clock="device", shape="9", late=0.6, samples_s=(0.2,)),
         replace(wall, shape="10", samples_s=(0.3,)),
         replace(elsewhere, clock="device", backend="mlx-metal", samples_s=(0.4,)),
-        replace(half, samples_s=(1.6,)),
+        replace(half, clock="device", samples_s=(1.6,)),
+        replace(half, clock="device", shape="11", samples_s=(0.7,)),
     ]
     table.show(rows, SimpleNamespace(write_line=print), {"mlx-cpu": ceiling, "mlx-metal": None})
     lines = capsys.readouterr().out.splitlines()
     shares = sorted(line.split(" compute")[0].split()[-1] for line in lines if " compute" in line)
-    assert shares == ["100%", "267%", "400%", "50%"]
-    assert sum("above the roof" in line for line in lines) == 2
+    assert shares == ["100%", "114%", "267%", "400%", "50%"]
+    assert sum("above the roof" in line for line in lines) == 3
+    tenth, a_bit = (replace(best, clock="device", samples_s=(part * 0.8,)) for part in (0.1, 0.997))
+    lifted = table.lifted(ceiling, [tenth], "mlx-cpu")
+    assert "above the roof" in table.flags(tenth, table.position(tenth, lifted))
+    assert table.flags(replace(a_bit, samples_s=(0.997 * 0.8,) * 20), table.position(a_bit, lifted)) == []
     lower = [replace(best, clock="device", samples_s=(2.0,))]
     assert table.lifted(ceiling, lower, "mlx-cpu") == table.lifted(ceiling, [], "mlx-cpu") == ceiling
 

@@ -78,7 +78,7 @@ def test_what_the_host_does_is_told_apart():
     old, new, slow = ({key: saved.Row.of(entry("op", [time_s] * 20)) for key in keys} for time_s in (1.0, 1.1, 1.2))
     for other, verdicts in ((slow, ["SLOWER", "SLOWER"]), (new, ["SLOWER", "SAME within 15%"])):
         changes = compare(old, other)
-        assert [line(key, changes[key], False).split("  ")[-1] for key in keys] == verdicts
+        assert [line(key, changes[key], old[key], other[key]).split("  ")[-1] for key in keys] == verdicts
     texts = list(summaries(changes))
     names = ["2", "computing, 1", "preparing data, compared within 15%, 1"]
     assert [text.split(" rows")[0] for text in texts] == names

@@ -6,8 +6,8 @@ works on one sample the next is queued, and before each the device rests, long e
 
 Power lets a device that has rested be quicker: at commit bace8e3 products of 4096 took MLX on an H200 0.179 ms behind a
 rest of half a sample or more, and 0.204 without; cross-entropy 1.69 and 1.79. A host is quicker or slower from visit to
-visit, and must not decide which of the two a visit meets: every row rests for as long as it works, at least, but for
-those whose launches no queue holds. MPS and Metal have nothing that waits so.
+visit, and must not decide which of the two a visit meets: every row rests for as long as it works, at least, and up to
+half a second, but for those whose launches no queue holds. MPS and Metal have nothing that waits so.
 
 Test with `pytest -m meta bench/meta/test_clock.py`.
 """
@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-AHEAD = 2.0  # what a rest and its sample take, in what launching or the sample takes by itself
-LONGER, LONGER_S = 4, 0.05  # times that, where it was not time enough to launch; up to which
+WORK = 2.0  # a rest and its sample take so many times the sample, and
+LAUNCHES = 2.0  # so many times what launching the next takes by itself, whichever is longer
+LONGER, LONGER_S = 4, 0.05  # times as many launches, where that was not time enough; up to which
 LONGEST_S = 0.5  # of a rest: a launch that is longer is not launching alone, and a rest's nanoseconds are 32 bits
 WALL, DEVICE = "wall", "device"
 
@@ -37,7 +38,7 @@ class Clock:
 
     def _forget(self) -> None:
         self.ahead = False  # whether the next sample is queued while one runs
-        self._time = AHEAD  # to launch, in what it takes by itself
+        self._launches = LAUNCHES
         self.late = False  # whether it began with the sample last read before all of it was queued
         self._before = None
         self._call_s, self._launch_s = 0.0, math.inf  # of one call, the last and the quickest
@@ -55,7 +56,7 @@ class Clock:
     @property
     def rests(self) -> bool:
         """Whether the device is ever told to."""
-        return self._time > 0
+        return self._launches > 0
 
     def fewer(self, calls: int) -> int:
         """How many of `calls` to queue, where so many were late and the device `rests`.
@@ -63,13 +64,13 @@ class Clock:
         First it rests longer, where that is not too long, and only then there are fewer calls. Where one still does not
         fit, the device begins before all is queued, and goes on without a rest.
         """
-        longer = LONGER * self._time
+        longer = LONGER * self._launches
         if longer * calls * self._launch_s <= LONGER_S:
-            self._time = longer
+            self._launches = longer
         elif calls > 1:
             calls //= 2
         else:
-            self._time = 0.0
+            self._launches = 0.0
         return calls
 
     @contextmanager
@@ -121,7 +122,7 @@ class Clock:
 
     def _rest_s(self, calls: int) -> float:
         sample_s = calls * self._call_s
-        time_s = max(self._time * calls * self._launch_s, AHEAD * sample_s)
+        time_s = max(self._launches * calls * self._launch_s, WORK * sample_s)
         return min(time_s - sample_s, LONGEST_S) if self.rests else 0.0
 
 
@@ -129,7 +130,7 @@ class Torch:
     """Two events in the queue say what is between them took."""
 
     ROOM = 32
-    TICKS_PER_S = 3e9  # a rest is counted in ticks of the GPU's clock, which is slower: it is no shorter than asked
+    TICKS_PER_S = 3e9  # a rest is counted in ticks of the GPU's clock, which is slower: an H200 rests 1.5 times as long
 
     def __init__(self, backend):
         self.cuda = backend.torch.cuda

@@ -38,9 +38,14 @@ def compare(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> dict[tuple, C
 
 def _compared(a: Row, b: Row, apart: float) -> Comparison:
     visits = (a.visits, b.visits)
-    if a.in_paces and b.in_paces and a.host and a.host == b.host:
+    if paced(a, b):  # what slows both is not in it, nor is the machine
         return independent(a.in_paces, b.in_paces, visits, apart, share=PACED)
     return independent(a.samples_s, b.samples_s, visits, apart, machine(a, b))
+
+
+def paced(old: Row, new: Row) -> bool:
+    """Whether both runs have the pace of the cores that took their samples, of the same Python on the same CPU."""
+    return bool(old.in_paces and new.in_paces and old.host and old.host == new.host)
 
 
 def machine(old: Row, new: Row) -> float:
@@ -51,7 +56,8 @@ def machine(old: Row, new: Row) -> float:
 
 def unlike_machines(old: Mapping[tuple, Row], new: Mapping[tuple, Row]) -> Iterator[str]:
     """A line for each backend whose machine differs by more than its rows may."""
-    found = {key[-1]: machine(old[key], new[key]) for key in sorted(old.keys() & new.keys())}
+    both = (key for key in sorted(old.keys() & new.keys()) if not paced(old[key], new[key]))
+    found = {key[-1]: machine(old[key], new[key]) for key in both}
     for backend, ratio in found.items():
         if max(ratio, 1 / ratio) > 1 + APART:
             yield (
@@ -71,13 +77,15 @@ def apart(key: tuple[str, str, str, str]) -> float:
     return APART_HOST if prepares_data(key) else APART
 
 
-def line(key: tuple[str, str, str, str], found: Comparison, late: bool) -> str:
-    """A row of the comparison's table; `late` is whether either run's was queued late."""
+def line(key: tuple[str, str, str, str], found: Comparison, old: Row, new: Row) -> str:
+    """A row of the comparison's table."""
     operation, shape, precision, backend = key
     spread = f"{found.low:.3f} {found.high:.3f}"
     name = f"{operation:<31}{shape:<19}{precision:<10}{backend:<11}"
     within = f" within {APART_HOST:.0%}" if prepares_data(key) and found.verdict == SAME else ""
-    return f"{name}{found.ratio:>8.3f}{spread:>16}  {found.verdict}{within}{', queued late' if late else ''}"
+    notes = [", queued late"] if old.queued_late or new.queued_late else []
+    notes += [", in the pace of its core"] if paced(old, new) else []
+    return f"{name}{found.ratio:>8.3f}{spread:>16}  {found.verdict}{within}{''.join(notes)}"
 
 
 def summaries(changes: Mapping[tuple, Comparison]) -> Iterator[str]:

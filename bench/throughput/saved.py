@@ -50,10 +50,10 @@ class Row:
         """From one entry of pytest-benchmark's file. Raises KeyError, TypeError or ValueError for anything else."""
         told = benchmark["extra_info"]
         samples_s = tuple(float(sample) / told["calls"] for sample in benchmark["stats"]["data"])
-        if not samples_s or not all(math.isfinite(sample) and sample > 0 for sample in samples_s):
+        if not samples_s or not all(map(_timed, samples_s)):
             raise ValueError("its samples are not all seconds above 0")
         paces_s = tuple(float(pace_s) for pace_s in told.get("paces_s", ()))
-        if len(paces_s) not in (0, len(samples_s)) or not all(math.isfinite(one) and one > 0 for one in paces_s):
+        if len(paces_s) not in (0, len(samples_s)) or not all(map(_timed, paces_s)):
             raise ValueError("its paces are not all seconds above 0, one a sample")
         names = ("backend", "operation", "shape", "precision")
         work = {name: told[name] for name in ("flop", "bytes", "tokens", "peak_bytes")}
@@ -84,6 +84,11 @@ class Row:
         return self.operation, self.shape, self.precision, self.backend
 
 
+def _timed(seconds: float) -> bool:
+    """Whether anything takes so long: within these bounds the ratio of any two is finite."""
+    return 1e-12 < seconds < 1e8
+
+
 def load(path: Path) -> dict[tuple, Row]:
     """The rows of a file by key. Raises ValueError, in one line, for a file that holds none."""
     try:
@@ -93,7 +98,7 @@ def load(path: Path) -> dict[tuple, Row]:
         rows, probes_s, host = merged(map(Row.of, document["benchmarks"])), _probes_s(document), _host(document)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; name a file of `pytest -m bench`") from None
-    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is no saved run ({error}); name a file of `pytest -m bench`") from None
     if not rows:
         raise ValueError(f"{path} holds no benchmark; name another file of `pytest -m bench`")
@@ -102,7 +107,7 @@ def load(path: Path) -> dict[tuple, Row]:
 
 def _host(document: dict[str, Any]) -> tuple[str, str] | None:
     for one in document.get("machine_info", {}).get("backends", {}).values():
-        cpu, python = (one.get(part, {}).get(name) for part, name in (("hardware", "cpu"), ("software", "python")))
+        cpu, python = ((one.get(part) or {}).get(name) for part, name in (("hardware", "cpu"), ("software", "python")))
         if cpu and python:
             return str(cpu), str(python)
     return None
@@ -114,7 +119,7 @@ def _probes_s(document: dict[str, Any]) -> dict[tuple, float]:
     for name, one in document.get("machine_info", {}).get("backends", {}).items():
         for probe in (one.get("state") or {}).get("probes", []):
             key, probe_s = (name, probe["flop"], probe["precision"]), float(probe["seconds"])
-            if not (math.isfinite(probe_s) and probe_s > 0):
+            if not _timed(probe_s):
                 raise ValueError("its probes are not all seconds above 0")
             found[key] = min(probe_s, found.get(key, math.inf))
     return found
