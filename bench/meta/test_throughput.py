@@ -357,20 +357,20 @@ def test_a_product_that_rested_lifts_the_roof_of_its_backend_and_precision(capsy
     product = {"precision": "float32", "observed": "float32", "shape": (10, 10, 10), "seconds": 2e-6}
     rest = {"copy_bytes": None, "copy_s": None, "launch_s": None, "sync_s": None}
     ceiling = Ceiling.model_validate({"measured_utc": "2026-11-21T07:42:30Z", "products": (product,), **rest})
-    best, other, late, wall, elsewhere, half = (saved.Row.of(entry(name, [1.6] * 20)) for name in ["gemm"] * 5 + ["x"])
+    best, other, late, wall, elsewhere, half = (saved.Row.of(entry(name, [1.8] * 20)) for name in ["gemm"] * 5 + ["x"])
     rows = [
         replace(best, clock="device"),
         replace(other, clock="device", precision="bfloat16", samples_s=(0.1,)),
         replace(late, clock="device", shape="9", late=0.6, samples_s=(0.2,)),
         replace(wall, shape="10", samples_s=(0.3,)),
         replace(elsewhere, clock="device", backend="mlx-metal", samples_s=(0.4,)),
-        replace(half, clock="device", samples_s=(1.6,)),
+        replace(half, clock="device", samples_s=(1.8,)),
         replace(half, clock="device", shape="11", samples_s=(0.7,)),
     ]
     table.show(rows, SimpleNamespace(write_line=print), {"mlx-cpu": ceiling, "mlx-metal": None})
     lines = capsys.readouterr().out.splitlines()
     shares = sorted(line.split(" compute")[0].split()[-1] for line in lines if " compute" in line)
-    assert shares == ["100%", "114%", "267%", "400%", "50%"]
+    assert shares == ["100%", "129%", "300%", "450%", "50%"]
     assert sum("above the roof" in line for line in lines) == 3
     tenth, a_bit = (replace(best, clock="device", samples_s=(part * 0.8,)) for part in (0.1, 0.997))
     lifted = table.lifted(ceiling, [tenth], "mlx-cpu")
