@@ -5,7 +5,6 @@ Run with `pytest -m meta bench/meta/test_throughput.py`.
 
 import json
 import platform
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,9 +13,8 @@ import pytest
 from bench.meta.command import PYTEST, only_line, run
 from bench.scaling.law import fit
 from bench.throughput import __main__ as command
-from bench.throughput import case, plugin, saved, sizes, table
-from bench.throughput.compare import compare, machine, summary, unlike_machines
-from reports.ceiling import Ceiling
+from bench.throughput import case, plugin, saved, sizes
+from bench.throughput.compare import compare, machine, summary
 
 pytestmark = pytest.mark.meta
 BENCH = (*PYTEST, "-m", "bench", "bench/throughput/test_data.py")
@@ -182,86 +180,6 @@ def test_only_probes_that_are_alike_are_compared(tmp_path):
     assert machine(both, host(torch=(1.1, "bfloat16"))) == 1.0
 
 
-class Session:
-    """A saved session of one row that a core takes, which is as quick as the core was: by turns, of two speeds."""
-
-    cpu, python, paced, probe_s = "a CPU", "3.12.3", True, 1.0
-
-    def __init__(self, path, work: float, slowness: float, **told):
-        vars(self).update(told)
-        rng = np.random.default_rng(round(100 * slowness))
-        paces_s = 1e-3 * slowness * np.where(np.arange(80) % 4 < 2, 1.0, 1.8) * (1 + 0.01 * rng.standard_normal(80))
-        row = entry("packing", work * 9 * paces_s)
-        row["extra_info"] |= {"precision": "integers"} | ({"paces_s": paces_s.tolist()} if self.paced else {})
-        unsaid = {"torch-cpu": {"hardware": {}}}
-        of_one = {"hardware": {"cpu": self.cpu}, "software": {"python": self.python}}
-        backends = unsaid | {"mlx-cpu": of_one | {"state": {"probes": [probe(self.probe_s)]}}}
-        path.write_text(json.dumps({"benchmarks": [row], "machine_info": {"backends": backends}}))
-        self.rows = saved.load(path)
-
-
-@pytest.mark.parametrize(
-    ("work", "slowness", "told", "verdict"),
-    [
-        (1.0, 1.0, {}, "SAME"),
-        (1.0, 1.4, {}, "SAME"),
-        (1.0, 0.7, {}, "SAME"),
-        (1.3, 1.0, {}, "SLOWER"),
-        (1.3, 0.7, {}, "SLOWER"),
-        (0.7, 1.4, {}, "FASTER"),
-        (1.0, 1.4, {"paced": False}, "SLOWER"),
-        (1.0, 1.4, {"python": "3.13.0"}, "SLOWER"),
-        (1.0, 1.4, {"cpu": "another"}, "SLOWER"),
-        (1.0, 1.4, {"cpu": None}, "SLOWER"),
-        (1.3, 1.0, {"probe_s": 1.4}, "SLOWER"),
-    ],
-)
-def test_what_a_core_does_is_compared_in_its_own_pace(work, slowness, told, verdict, tmp_path):
-    """But only with the pace of the same Python on the same CPU."""
-    old, new = (
-        Session(tmp_path / "old.json", 1.0, 1.0).rows,
-        Session(tmp_path / "new.json", work, slowness, **told).rows,
-    )
-    (found,) = compare(old, new).values()
-    assert found.verdict == verdict and not list(unlike_machines(old, new))
-    assert found.ratio == pytest.approx(work * (slowness if told else 1.0), rel=0.02)
-
-
-@pytest.mark.parametrize("told", [{"paced": False}, {"cpu": None}, {"python": None}])
-def test_where_neither_session_knows_its_pace_seconds_are_compared(told, tmp_path):
-    old, new = (Session(tmp_path / f"{slowness}.json", 1.0, slowness, **told).rows for slowness in (1.0, 1.4))
-    assert [found.verdict for found in compare(old, new).values()] == ["SLOWER"]
-    mixed = Session(tmp_path / "mixed.json", 1.0, 1.0).rows
-    assert [found.verdict for found in compare(mixed, new).values()] == ["SLOWER"]
-    assert [found.verdict for found in compare(new, mixed).values()] == ["FASTER"]
-
-
-def test_what_was_compared_in_a_pace_says_so(tmp_path, capsys):
-    old, new, other = tmp_path / "old.json", tmp_path / "new.json", tmp_path / "other.json"
-    for path, told in ((old, {}), (new, {}), (other, {"python": "3.13.0"})):
-        Session(path, 1.0, 1.0, **told)
-    for path, said in ((new, True), (other, False)):
-        command.main([str(old), str(path)])
-        output = capsys.readouterr().out
-        assert "SAME within 15%" in output and ("in the pace of its core" in output) == said
-
-
-@pytest.mark.parametrize("paces_s", [[1.0], [1.0, 0.0], [1.0, -1.0], [1.0, float("nan")], [1.0, 1e8]])
-def test_paces_that_are_no_seconds_or_not_one_a_sample_are_refused(paces_s):
-    row = entry("packing", [1.0, 1.0])
-    row["extra_info"]["paces_s"] = paces_s
-    with pytest.raises(ValueError, match="its paces are not all seconds above 0, one a sample"):
-        saved.Row.of(row)
-
-
-def test_a_visit_without_a_pace_leaves_its_row_without():
-    visits = [entry("packing", [1.0] * 2, calls=1) for _ in range(3)]
-    for visit in visits[:2]:
-        visit["extra_info"]["paces_s"] = [0.5, 0.25]
-    of_two, of_all = (next(iter(saved.merged(map(saved.Row.of, some)).values())) for some in (visits[:2], visits))
-    assert (of_two.in_paces, of_all.in_paces) == ((2, 4, 2, 4), ())
-
-
 def test_samples_are_seconds_a_call():
     assert saved.Row.of(entry("gemm", [0.2, 0.4], calls=2)).samples_s == (0.1, 0.2)
 
@@ -327,57 +245,6 @@ def test_what_is_no_saved_run_is_one_line(text, tmp_path, capsys):
 def test_samples_that_are_no_seconds_are_refused(samples):
     with pytest.raises(ValueError, match="not all seconds above 0"):
         saved.Row.of(entry("gemm", samples))
-
-
-def test_what_is_above_the_roof_noisy_or_slowed_is_flagged():
-    product = {"precision": "float32", "observed": "float32", "shape": (10, 10, 10), "seconds": 2e-6}
-    rest = {"copy_bytes": 100, "copy_s": 1e-6, "launch_s": 1e-6, "sync_s": 1e-6}
-    ceiling = Ceiling.model_validate({"measured_utc": "2026-11-21T07:42:30Z", "products": (product,), **rest})
-    slow = [20] * 10 + [30] * 10
-    for samples, flag in (([0.5] * 20, "above the roof"), ([20, 40] * 10, "noisy"), (slow, "slow stretch")):
-        row = saved.Row.of(entry("gemm", samples, calls=1))
-        assert flag in table.flags(row, table.position(row, ceiling))
-    disturbed = entry("gemm", [20.0] * 20)
-    disturbed["extra_info"] |= {"throttled": "hot", "background": 0.4, "late": 0.6}
-    assert table.flags(saved.Row.of(disturbed), None) == ["queued late", "others busy 40%", "throttled"]
-    quiet = saved.Row.of(entry("gemm", [20 + i % 2 / 10 for i in range(20)], calls=1))
-    assert table.flags(quiet, table.position(quiet, ceiling)) == []
-    launched = replace(quiet, flop=1, bytes=None)
-    clocks = ({"clock": "wall"}, {"clock": "device"}, {"clock": "device", "late": 0.6})
-    assert [table.position(replace(launched, **clock), ceiling).limit for clock in clocks] == [
-        "launch",
-        "compute",
-        "launch",
-    ]
-    assert table.position(quiet, None) is None and "-" in table.line(quiet, None)
-
-
-def test_a_product_that_rested_lifts_the_roof_of_its_backend_and_precision(capsys):
-    """The ceiling is sustained, at 1e9 FLOP/s."""
-    product = {"precision": "float32", "observed": "float32", "shape": (10, 10, 10), "seconds": 2e-6}
-    rest = {"copy_bytes": None, "copy_s": None, "launch_s": None, "sync_s": None}
-    ceiling = Ceiling.model_validate({"measured_utc": "2026-11-21T07:42:30Z", "products": (product,), **rest})
-    best, other, late, wall, elsewhere, half = (saved.Row.of(entry(name, [1.8] * 20)) for name in ["gemm"] * 5 + ["x"])
-    rows = [
-        replace(best, clock="device"),
-        replace(other, clock="device", precision="bfloat16", samples_s=(0.1,)),
-        replace(late, clock="device", shape="9", late=0.6, samples_s=(0.2,)),
-        replace(wall, shape="10", samples_s=(0.3,)),
-        replace(elsewhere, clock="device", backend="mlx-metal", samples_s=(0.4,)),
-        replace(half, clock="device", samples_s=(1.8,)),
-        replace(half, clock="device", shape="11", samples_s=(0.7,)),
-    ]
-    table.show(rows, SimpleNamespace(write_line=print), {"mlx-cpu": ceiling, "mlx-metal": None})
-    lines = capsys.readouterr().out.splitlines()
-    shares = sorted(line.split(" compute")[0].split()[-1] for line in lines if " compute" in line)
-    assert shares == ["100%", "129%", "300%", "450%", "50%"]
-    assert sum("above the roof" in line for line in lines) == 3
-    tenth, a_bit = (replace(best, clock="device", samples_s=(part * 0.8,)) for part in (0.1, 0.997))
-    lifted = table.lifted(ceiling, [tenth], "mlx-cpu")
-    assert "above the roof" in table.flags(tenth, table.position(tenth, lifted))
-    assert table.flags(replace(a_bit, samples_s=(0.997 * 0.8,) * 20), table.position(a_bit, lifted)) == []
-    lower = [replace(best, clock="device", samples_s=(2.0,))]
-    assert table.lifted(ceiling, lower, "mlx-cpu") == table.lifted(ceiling, [], "mlx-cpu") == ceiling
 
 
 @pytest.mark.parametrize("exponent", [1.0, 2.0, 2.7])

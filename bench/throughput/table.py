@@ -1,6 +1,6 @@
 """The table at the end of a session: backend by operation, with rates, the share of the roofline and peak memory.
 
-Test with `pytest -m meta bench/meta/test_throughput.py`.
+Test with `pytest -m meta bench/meta/test_roof.py`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ def lifted(ceiling: Ceiling, rows: Iterable[Row], backend: str) -> Ceiling:
     ]
 
     def quickest(product: Product) -> Product:
-        rates = (row.flop / median(row.samples_s) for row in rested if row.precision == product.precision)
+        rates = ((row.flop or 0) / median(row.samples_s) for row in rested if row.precision == product.precision)
         lift = min(LIFT, max(1.0, max(rates, default=0.0) / product.flop_per_s))
         return product.model_copy(update={"seconds": product.seconds / lift})
 
