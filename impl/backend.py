@@ -6,9 +6,11 @@ in those two, so that asking for one backend never imports another's framework.
 Test with `pytest -m fast -k backends`.
 """
 
+import ctypes
 import importlib
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -156,6 +158,19 @@ def compiles(backend: Backend) -> bool:
         _told(backend.name)
         return False
     return True
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to reuse what it freed: by default large arrays are mapped and zeroed anew, page by page.
+
+    Measured on two cores: a third of an eager step's time with PyTorch, at depth 4, width 256, 4096 tokens. With MLX 20
+    norms of (4096, 256), which are waited for together, took 1.3 ms each instead of 2.6 to 3.1.
+    """
+    mmap_max, trim_threshold = -4, -1  # of malloc.h
+    with suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -3,6 +3,8 @@
 `pytest -m fast -k backends`
 """
 
+import platform
+import subprocess
 import sys
 import threading
 import time
@@ -10,6 +12,7 @@ import time
 import numpy as np
 import pytest
 
+from bench.identity import ROOT
 from impl import backend
 from impl.backend import BackendError, Found, Missing, discover, load, resolve
 from impl.init import init
@@ -218,3 +221,29 @@ def test_every_tensor_of_the_init_draws_from_its_own_stream():
     assert 0.99 * limit < np.abs(queries).max() <= limit
     assert abs(params["transformer.wte.weight"].std() - 1) < 0.02
     assert not params["transformer.h.0.mlp.c_proj.weight"].any()
+
+
+REUSED = """
+import ctypes, resource, sys
+from impl import backend
+backend.load(sys.argv[1])
+libc = ctypes.CDLL("libc.so.6")
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes, libc.memset.argtypes = (ctypes.c_void_p,), (ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t)
+for _ in range(2):
+    before, size = resource.getrusage(resource.RUSAGE_SELF).ru_minflt, 2**26
+    block = libc.malloc(size)
+    libc.memset(block, 1, size)
+    libc.free(block)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.parametrize("name", ["torch-cpu", "mlx-cpu"])
+def test_a_cpus_freed_memory_is_used_again(name):
+    """Else its rows take up to three times as long in one process as in another: 64 MiB are 32 faults or more."""
+    if not isinstance(discover()[name], Found):
+        pytest.skip(f"{name} is not there")
+    done = subprocess.run([sys.executable, "-c", REUSED, name], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 16

@@ -28,7 +28,6 @@ ONE_SIDED: dict[str, dict[str, str]] = {
     "impl/torch/cpu.py": {},  # eager kernels pass over memory once an operation; MLX's are fused
     "impl/torch/backend.py": {
         "peak_resident_bytes": "PyTorch does not count its allocations on the CPU",
-        "_keep_freed_memory": "PyTorch leaves large arrays on the CPU to the system's allocator",
     },
     "impl/torch/logit_kernel.py": dict.fromkeys(
         ("_shapes", "_row"), "an operator that the compiler can place and Triton's function; MLX takes CUDA's source"

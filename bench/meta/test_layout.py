@@ -36,7 +36,7 @@ CLEAN = {
     "impl/flops.py": "from impl.spec import Model\n",
     "impl/torch/gpt.py": "import torch\nfrom impl.spec import Model\n\nclass GPT: ...\ndef norm(x): ...\n",
     "impl/mlx/gpt.py": "import mlx.core as mx\nfrom impl import spec\n\nclass GPT: ...\ndef norm(x): mx.eval(x)\n",
-    "impl/torch/backend.py": "class TorchBackend: ...\ndef _keep_freed_memory(): ...\ndef peak_resident_bytes(): ...\n",
+    "impl/torch/backend.py": "class TorchBackend: ...\ndef peak_resident_bytes(): ...\n",
     "impl/mlx/backend.py": "def _mlx(): ...\nclass MlxBackend: ...\ndef _openblas(): ...\n",
     "bench/subject.py": "import cpuinfo\nimport numpy\nfrom . import check\nfrom impl.torch import gpt\n"
     "def load(model):\n    import torch\n    model.eval()\n    return numpy.load('x', allow_pickle=False), torch\n",

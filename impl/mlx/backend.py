@@ -13,6 +13,8 @@ from contextlib import suppress
 
 import numpy as np
 
+from impl.backend import keep_freed_memory
+
 FRAMEWORK = "mlx"
 INSTALL = {
     "mlx-metal": "pip install mlx",
@@ -69,6 +71,8 @@ class MlxBackend:
         self.name = name
         self.mx = mx
         self.device = mx.cpu if name == "mlx-cpu" else mx.gpu
+        if name == "mlx-cpu":
+            keep_freed_memory()
         mx.set_default_device(self.device)
 
     def array(self, values: np.ndarray, dtype: str | None = None):
