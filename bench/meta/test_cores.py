@@ -8,10 +8,10 @@ import os
 import threading
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
-from typing import ClassVar
 
 import pytest
 
+from bench.meta.test_case import Benchmark
 from bench.throughput import case
 from bench.throughput.cores import pace_s, taking_turns
 
@@ -136,14 +136,10 @@ def test_what_one_core_takes_is_saved_with_its_pace(precision, monkeypatch):
     """One for every sample, taken just before it."""
     told = []
 
-    class Benchmark:
-        extra_info: ClassVar[dict] = {}
-
-        @staticmethod
-        def pedantic(target, setup, rounds):
+    class Profiled(Benchmark):
+        def pedantic(self, target, setup, rounds):
             told.clear()
-            for _ in range(rounds):
-                target(*setup()[0])
+            super().pedantic(target, setup, rounds)
             setup()  # as pytest-benchmark does for a profile
 
     @contextmanager
@@ -165,13 +161,14 @@ def test_what_one_core_takes_is_saved_with_its_pace(precision, monkeypatch):
         waits=True,
         check=lambda output: None,
     )
-    case.run(made, Benchmark, None, 1e-3, 0.0, first=False)
+    benchmark = Profiled()
+    case.run(made, benchmark, None, 1e-3, 0.0, first=False)
     if precision != "integers":
-        assert set(told) == {"call"} and Benchmark.extra_info["paces_s"] == []
+        assert set(told) == {"call"} and benchmark.extra_info["paces_s"] == []
         return
     rounds = told.count("call")
     assert rounds > 1 and told == ["turn", "pace", "call"] * rounds + ["turn", "pace"]
-    assert Benchmark.extra_info["paces_s"] == [2.0 + 3 * i for i in range(rounds)]
+    assert benchmark.extra_info["paces_s"] == [2.0 + 3 * i for i in range(rounds)]
 
 
 def test_a_pace_is_some_of_a_cores_time():
@@ -182,14 +179,10 @@ def test_a_pace_is_some_of_a_cores_time():
 def test_samples_of_such_a_row_are_taken_on_many_cores():
     seen = []
 
-    class Benchmark:
-        extra_info: ClassVar[dict] = {}
-
-        @staticmethod
-        def pedantic(target, setup, rounds):
+    class Noting(Benchmark):
+        def pedantic(self, target, setup, rounds):
             seen.clear()
-            for _ in range(2 * len(ALLOWED)):
-                target(*setup()[0])
+            super().pedantic(target, setup, 2 * len(ALLOWED))
 
     def call():
         seen.append(frozenset(os.sched_getaffinity(0)))
@@ -198,5 +191,5 @@ def test_samples_of_such_a_row_are_taken_on_many_cores():
     made = case.Case(
         operation="", shape="", precision="integers", call=call, inputs=[()], waits=True, check=lambda output: None
     )
-    case.run(made, Benchmark, None, 1e-3, 0.0, first=False)
+    case.run(made, Noting(), None, 1e-3, 0.0, first=False)
     assert set(seen) == {frozenset([core]) for core in ALLOWED}

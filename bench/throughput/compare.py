@@ -16,10 +16,11 @@ from bench.verdict import APART, CANNOT_TELL, FASTER, SAME, SLOWER, Comparison, 
 LEVEL = 0.95
 # What two sessions may differ by in preparing data, which a core of the host does: all cores of a machine are quicker
 # for minutes, as their neighbours please. Of 63 intervals between rows of equal sessions on five lent machines, in
-# seconds, 48 were within this.
+# seconds, 48 were within this, by a script that was not kept.
 APART_HOST = 0.15
 # Of samples in the pace of their core, which slows with them. Of 84 intervals between rows of eight equal sessions on
-# two shared cores, 54 of the quick quarters are within APART_HOST, 44 of the medians, and 7 of quick tenths in seconds.
+# two shared cores, 54 of the quick quarters are within APART_HOST; by a script that was not kept, 44 of the medians,
+# and 7 of quick tenths in seconds.
 PACED = 0.25
 
 

@@ -22,7 +22,8 @@ def pace_s() -> float:
     """Seconds of a fixed piece of Python, which the core that runs this takes at the moment.
 
     On two shared cores the quick tenths of packing, tokenising and loading varied by 12 to 15 % (one standard
-    deviation) over stretches of four visits in 15 minutes, and their medians in units of this by 3.0, 3.3 and 5.4 %.
+    deviation) over stretches of four visits in 15 minutes, and their medians in units of this by 3.0, 3.3 and 5.4 %, by
+    a script that was not kept.
     """
     start_s, total = time.perf_counter(), 0
     for i in range(LOOPS):

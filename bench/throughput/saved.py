@@ -95,7 +95,9 @@ def load(path: Path) -> dict[tuple, Row]:
         if path.stat().st_size > LARGEST_BYTES:
             raise ValueError(f"it is larger than {LARGEST_BYTES} bytes")
         document = json.loads(path.read_text("utf-8"))
-        rows, probes_s, host = merged(map(Row.of, document["benchmarks"])), _probes_s(document), _host(document)
+        rows = merged(map(Row.of, document["benchmarks"]))
+        backends = document.get("machine_info", {}).get("backends", {})
+        probes_s, host = _probes_s(backends), _host(backends)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; name a file of `pytest -m bench`") from None
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
@@ -105,18 +107,18 @@ def load(path: Path) -> dict[tuple, Row]:
     return {key: replace(row, probes_s=_of_device(row.backend, probes_s), host=host) for key, row in rows.items()}
 
 
-def _host(document: dict[str, Any]) -> tuple[str, str] | None:
-    for one in document.get("machine_info", {}).get("backends", {}).values():
+def _host(backends: dict[str, Any]) -> tuple[str, str] | None:
+    for one in backends.values():
         cpu, python = ((one.get(part) or {}).get(name) for part, name in (("hardware", "cpu"), ("software", "python")))
         if cpu and python:
             return str(cpu), str(python)
     return None
 
 
-def _probes_s(document: dict[str, Any]) -> dict[tuple, float]:
+def _probes_s(backends: dict[str, Any]) -> dict[tuple, float]:
     """By (backend, flop, precision), the quickest probe."""
     found = {}
-    for name, one in document.get("machine_info", {}).get("backends", {}).items():
+    for name, one in backends.items():
         for probe in (one.get("state") or {}).get("probes", []):
             key, probe_s = (name, probe["flop"], probe["precision"]), float(probe["seconds"])
             if not _timed(probe_s):
